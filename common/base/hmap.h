@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hmap.h: intrusive chained hash map. The caller hashes (hash.h) and compares; the map grows to
+ * one node a bucket and never shrinks. Owns only its bucket array. @thread of its owner
+ */
+#pragma once
+
+#include "common/base/base.h"
+
+struct hmap_node {
+    struct hmap_node *next;
+    uint64_t hash;
+};
+
+struct hmap {
+    struct hmap_node **buckets;
+    size_t mask; /* buckets - 1; 0 before the first insert */
+    size_t count;
+};
+
+void hmap_init(struct hmap *m);
+void hmap_done(struct hmap *m); /* frees the buckets, not the nodes */
+void hmap_insert(struct hmap *m, struct hmap_node *n, uint64_t hash); /* duplicates are not checked */
+void hmap_remove(struct hmap *m, struct hmap_node *n);                 /* must be in m */
+
+/* First node of that hash, then the next one of the same hash; NULL at the end. */
+static inline struct hmap_node *hmap_same(struct hmap_node *n, uint64_t hash)
+{
+    while (n && n->hash != hash)
+        n = n->next;
+    return n;
+}
+static inline struct hmap_node *hmap_first(const struct hmap *m, uint64_t hash)
+{
+    return m->buckets ? hmap_same(m->buckets[hash & m->mask], hash) : NULL;
+}
+static inline struct hmap_node *hmap_next(const struct hmap_node *n)
+{
+    return hmap_same(n->next, n->hash);
+}
+
+/* Walks all nodes: for (size_t i = 0; (n = hmap_walk(m, &i, n)); ) with n == NULL at first. The
+ * current node may be removed only after the next one was taken. */
+struct hmap_node *hmap_walk(const struct hmap *m, size_t *bucket, struct hmap_node *n);

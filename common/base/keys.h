@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * keys.h: the names in a region's Redis, and the formats that workers write and edges read there.
+ *
+ *   ff:{<log>:<p>}        stream: one (log, partition); entry.h
+ *   ff:{<log>:<p>}:side   hash: last (position), fp (its fingerprint, decimal)
+ *   ff:topic:<topic>      hash: n, log, partitions, partitioner, state (live | unmapped)
+ *   ff:beacon             hash: a row for each worker (w:<id>) and each partition (p:<log>:<p>)
+ *
+ * A beacon row is text, fields split by one space:
+ *   worker      "<counter> <assigned partitions>"
+ *   partition   "<counter> <worker id> <state> <low> <end> <last>"
+ *               state: live | rebuild | stalled; low: the lowest position still in Kafka; end: the
+ *               position of Kafka's last record (high watermark; 0 = empty); last: last appended.
+ * The counter grows with each write; only its changing means life (no clock travels).
+ * @thread any
+ */
+#pragma once
+
+#include "common/base/base.h"
+
+#define LOG_ID_LEN   8 /* characters of a log id: [0-9A-Za-z] */
+#define TOPIC_MAX    249 /* Kafka's own limit for a topic's name */
+#define KEY_MAX      320 /* any key below fits, with its NUL */
+#define KEY_BEACON   "ff:beacon"
+#define WORKER_ID_MAX 64
+
+size_t key_stream(char dst[KEY_MAX], const char *log, int32_t partition);
+size_t key_side(char dst[KEY_MAX], const char *log, int32_t partition);
+size_t key_topic(char dst[KEY_MAX], const char *topic);
+bool log_id_is_valid(struct slice s);
+
+enum beacon_state { BEACON_LIVE, BEACON_REBUILD, BEACON_STALLED };
+
+struct beacon_row {
+    char log[LOG_ID_LEN + 1];
+    int32_t partition;
+    uint64_t counter;
+    enum beacon_state state;
+    uint64_t low, end, last; /* positions */
+    char worker[WORKER_ID_MAX];
+};
+
+size_t beacon_field(char dst[KEY_MAX], const char *log, int32_t partition);
+size_t beacon_print(char dst[256], const struct beacon_row *row);
+/* Parses a row's field name and value. 0; -ENOENT if the field is a worker's row; -EBADMSG. */
+int beacon_parse(struct slice field, struct slice value, struct beacon_row *ret) _must_check_;

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * admin.h: the admin listener: a small HTTP/1.1 server (libmicrohttpd) for /metrics, /health/live,
+ * /health/ready and what a program adds. GET only, bounded: at most 64 connections, 10 s each.
+ *
+ * Runs in the calling thread on a libev loop (main); handlers must not block. Owns libmicrohttpd.
+ */
+#pragma once
+
+#include "common/base/base.h"
+#include "common/base/buf.h"
+
+struct ev_loop;
+struct admin;
+
+struct admin_response {
+    int status;               /* 200 by default */
+    const char *content_type; /* text/plain by default; static string */
+    struct buf body;          /* freed by admin */
+};
+
+struct admin_route {
+    const char *path; /* exact */
+    void (*handle)(struct admin_response *res, void *arg);
+    void *arg;
+};
+
+/* listen: "127.0.0.1:9100", "[::1]:9100", ":9100"; port 0 = any. routes (ended by path == NULL) is
+ * borrowed. NULL with why filled: "127.0.0.1:9100 is in use: …". */
+struct admin *admin_new(struct ev_loop *loop, const char *listen, const struct admin_route *routes,
+                        char *why, size_t why_size);
+int admin_port(const struct admin *a);
+void admin_free(struct admin *a);
