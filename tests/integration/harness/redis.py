@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real redis-server on a free loopback port, in memory only.
+
+start() again after stop() or kill() comes back empty on the same port: the loss that a worker must
+heal. Invariant: one instance belongs to one RedisServer and dies with it.
+"""
+
+import contextlib
+import pathlib
+import shutil
+
+import redis
+
+from .util import Process, free_port, need_program
+
+
+class RedisServer:
+    def __init__(self, directory, port=0, password=None, **settings):
+        """settings: any option of redis.conf, with _ for - (maxmemory="64mb")."""
+        self.dir = pathlib.Path(directory)
+        self.dir.mkdir(parents=True, exist_ok=True)
+        self.port = port or free_port()
+        self.password = password
+        self.settings = {"save": "", "appendonly": "no", "maxmemory_policy": "noeviction"}
+        self.settings |= settings
+        self.url = f"redis://127.0.0.1:{self.port}"
+        self.process = None
+        self._client = None
+
+    def start(self):
+        argv = [need_program("redis-server"), "--port", self.port, "--bind", "127.0.0.1"]
+        argv += ["--dir", self.dir]
+        for name, value in self.settings.items():
+            argv += ["--" + name.replace("_", "-"), value]
+        if self.password:
+            argv += ["--requirepass", self.password]
+        self.process = Process(f"redis:{self.port}", argv, self.dir / "redis.log")
+        self.process.spawn()
+        self.process.wait_for(self._answers, "it answers PING", 20)
+        return self
+
+    def _answers(self):
+        with contextlib.suppress(redis.ConnectionError, redis.BusyLoadingError):
+            return self.client().ping()
+        return False
+
+    def client(self):
+        """redis-py, bytes in and out."""
+        if self._client is None:
+            self._client = redis.Redis(port=self.port, password=self.password, protocol=2)
+        return self._client
+
+    def flush(self):
+        self.client().flushall()
+
+    def stop(self):
+        return self.process.stop() if self.process else 0
+
+    def kill(self):
+        return self.process.kill() if self.process else None
+
+    def remove(self):
+        if self._client is not None:
+            self._client.close()
+        self.stop()
+        shutil.rmtree(self.dir, ignore_errors=True)
