@@ -36,7 +36,7 @@ struct redis_ops {
     /* AUTH, SELECT, SETNAME answered: commands may be sent. */
     void (*on_up)(struct redis_conn *c, void *arg);
     /* Connect failed, peer closed, protocol error, time-out. why is text for a log. The connection
-     * is dead: call redis_conn_free (also from here). */
+     * is dead: call redis_conn_free (also from here). err is -errno. */
     void (*on_down)(struct redis_conn *c, int err, const char *why, void *arg);
 };
 
@@ -47,20 +47,25 @@ typedef void redis_reply_fn(struct redis_conn *c, const struct redis_reply *repl
 struct redis_entries_ops {
     /* key: the stream's key for XREAD, {NULL,0} for XRANGE. field borrows until return. */
     void (*entry)(void *arg, struct slice key, uint64_t pos, struct slice field);
-    /* The whole reply was seen. err 0; -EBADMSG; -EREMOTEIO: Redis answered an error (msg);
-     * -ECONNRESET: the connection broke first. A nil reply (time-out) is err 0 and no entries. */
+    /* The whole reply was seen. err 0; -EBADMSG; -EREMOTEIO: Redis answered an error (msg, at most 512 bytes);
+     * -ECONNRESET: the connection broke first (msg says why). After a wrong entry no further one
+     * of that reply is handed over; the connection stays. A nil reply (time-out) is err 0 and no entries. */
     void (*done)(void *arg, int err, const char *msg);
 };
 
-/* Begins to connect. NULL only for an unusable URL (redis_url_check says why). */
+/* Begins to connect (a host name is resolved by getaddrinfo, which may block). ops must outlive the
+ * connection. Callbacks only come from the loop, never from inside this call. NULL only for an unusable URL (redis_url_check says why). */
 struct redis_conn *redis_conn_new(struct ev_loop *loop, const struct redis_opts *opts,
                                   const struct redis_ops *ops, void *arg);
-void redis_conn_free(struct redis_conn *c); /* unanswered callbacks get NULL; no on_down */
+/* Unanswered callbacks get NULL before it returns; no on_down. May be called from any callback of
+ * c, whose reply then stays valid until that callback returns. */
+void redis_conn_free(struct redis_conn *c);
 bool redis_conn_is_up(const struct redis_conn *c);
 int redis_url_check(const char *url, char *why, size_t why_size) _must_check_;
 
 /* Queue a command; written once before the loop sleeps (or when 64 KiB are queued). fn may be NULL.
- * On a connection that is not up: fn is called with NULL at the next loop turn. */
+ * On a connection that is not up: fn is called with NULL at the next loop turn. A callback that got
+ * NULL must not try again on the same connection (see redis_conn_is_up). */
 void redis_cmd(struct redis_conn *c, redis_reply_fn *fn, void *arg, int argc, const struct slice *argv);
 /* "XADD k * f v" style for cold paths: words split at spaces, no quoting; %s and %b are not known:
  * arguments that need care use redis_cmd. */
