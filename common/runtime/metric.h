@@ -10,6 +10,8 @@
  */
 #pragma once
 
+#include <stdatomic.h>
+
 #include "common/base/base.h"
 #include "common/base/buf.h"
 
@@ -25,15 +27,15 @@ struct metric_spec {
 
 static inline void metric_add(metric_value *m, int64_t n)
 {
-    __atomic_fetch_add((int64_t *)m, n, __ATOMIC_RELAXED);
+    atomic_fetch_add_explicit(m, n, memory_order_relaxed);
 }
 static inline void metric_set(metric_value *m, int64_t n)
 {
-    __atomic_store_n((int64_t *)m, n, __ATOMIC_RELAXED);
+    atomic_store_explicit(m, n, memory_order_relaxed);
 }
 static inline int64_t metric_read(metric_value *m)
 {
-    return __atomic_load_n((int64_t *)m, __ATOMIC_RELAXED);
+    return atomic_load_explicit(m, memory_order_relaxed);
 }
 
 /* Prints all rows (ended by name == NULL) of the struct at base, then the process's own

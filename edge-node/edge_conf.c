@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * edge_conf.c: the table behind `fanfare-edge --help`, its parser and docs/gen/edge-config.md.
+ * @thread boot
+ */
+#include "edge-node/edge_conf.h"
+
+#define KNOB(field, type, name, def, min, max, values, unit, doc)                                  \
+    CONF_ROW(struct edge_conf, field, type, name, def, min, max, values, unit, doc),
+static const struct conf_spec specs[] = {
+#include "edge-node/edge_conf.def"
+    {"namespaces", CONF_TABLE, offsetof(struct edge_conf, namespaces), "", 0, 0, NULL, "",
+     "Namespaces by name; \"\" is the default one. Each has its topic; see the worker, which must "
+     "be given the same.",
+     namespace_specs, sizeof(struct namespace_conf)},
+    {NULL, CONF_BOOL, 0, NULL, 0, 0, NULL, NULL, NULL, NULL, 0},
+};
+#undef KNOB
+
+static void check(const void *arg, struct buf *errors)
+{
+    const struct edge_conf *c = arg;
+    struct namespaces nss;
+
+    if (!c->tls_certificate[0] != !c->tls_key[0])
+        buf_lit(errors, "tls_key: tls_certificate and tls_key go together\n");
+    if (!c->anonymous && !c->token_hmac_secret[0] && !c->token_rsa_public_key[0])
+        buf_lit(errors, "anonymous: is false, so token_hmac_secret or token_rsa_public_key is "
+                        "needed, else nobody can connect\n");
+    if (!c->namespaces.n)
+        buf_lit(errors, "namespaces: none is configured; expected for example "
+                        "{\"\": {\"topic\": \"events\"}}\n");
+    if (namespaces_init(&nss, &c->namespaces, errors) == 0)
+        namespaces_done(&nss);
+}
+
+const struct conf_program edge_program = {
+    .name = "fanfare-edge",
+    .summary = "hold WebSocket clients and push them what the region's Redis Streams bring",
+    .description =
+        "An edge node reads the region's streams, only the partitions that somebody here listens "
+        "to, and pushes each record to the clients subscribed to its channel. It keeps no state of "
+        "its own: a client that reconnects to any edge with its last position gets what it missed.\n"
+        "Clients speak the Centrifuge client protocol v2 (JSON) at /connection/websocket; the "
+        "official SDKs work unchanged.\n"
+        "SIGTERM drains: clients are told to reconnect, then the process exits.",
+    .examples =
+        "fanfare-edge --set namespaces.quakes.topic=quakes --set listen=:8000\n"
+        "fanfare-edge --config /etc/fanfare/edge.json\n"
+        "FANFARE_REDIS_URL=redis://redis:6379 fanfare-edge --config edge.json --check-config",
+    .specs = specs,
+    .size = sizeof(struct edge_conf),
+    .check = check,
+};

@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * feed.c: the feed thread: its loop, its links to Redis, what shards ask and how they are woken.
+ *
+ * Owns every plog and topic view. Invariant: a plog is in a group exactly while it is READY and
+ * tailed (or was, up to IDLE_KEEP_MS ago).
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/runtime/log.h"
+#include "common/runtime/proc.h"
+#include "edge-node/feed_impl.h"
+
+/* ---- links ---- */
+
+static void link_connect(struct link *l);
+
+static void on_retry(struct ev_loop *loop, struct ev_timer *w, int events)
+{
+    (void)loop, (void)events;
+    link_connect(container_of(w, struct link, retry));
+}
+
+static void link_later(struct link *l)
+{
+    double pause = 0.02 * (double)(1 << (l->tries < 6 ? l->tries : 6)); /* 20 ms … 1.3 s */
+
+    l->tries++;
+    ev_timer_set(&l->retry, pause, 0);
+    ev_timer_start(l->f->loop, &l->retry);
+}
+
+static void on_link_up(struct redis_conn *c, void *arg)
+{
+    struct link *l = arg;
+
+    (void)c;
+    if (l->tries > 1)
+        log_info("redis_up", " link=%s", l->name);
+    l->tries = 0;
+    l->on_up(l);
+}
+
+static void on_link_down(struct redis_conn *c, int err, const char *why, void *arg)
+{
+    struct link *l = arg;
+
+    (void)err;
+    METRIC_ADD(redis_downs, 1);
+    log_warn("redis_down", " link=%s why=%s", l->name, log_value(slice_of(why)));
+    redis_conn_free(c);
+    l->conn = NULL;
+    link_later(l);
+}
+
+static void link_connect(struct link *l)
+{
+    static const struct redis_ops ops = {.on_up = on_link_up, .on_down = on_link_down};
+    struct redis_opts opts = {
+        .url = l->f->conf->redis_url,
+        .password = l->f->conf->redis_password,
+        .connect_ms = 2000,
+        .reply_ms = 3000, /* above XREAD_BLOCK_MS */
+        .name = l->name,
+    };
+
+    l->conn = redis_conn_new(l->f->loop, &opts, &ops, l);
+    if (!l->conn)
+        link_later(l);
+}
+
+void feed_link_start(struct link *l, struct feed *f, const char *name, void (*on_up)(struct link *))
+{
+    *l = (struct link){.f = f, .name = name, .on_up = on_up};
+    ev_init(&l->retry, on_retry);
+    link_connect(l);
+}
+
+void feed_link_stop(struct link *l)
+{
+    ev_timer_stop(l->f->loop, &l->retry);
+    if (l->conn)
+        redis_conn_free(l->conn);
+    l->conn = NULL;
+}
+
+void feed_link_restart(struct link *l)
+{
+    feed_link_stop(l);
+    link_connect(l);
+}
+
+/* ---- shards ---- */
+
+void feed_wake(struct feed *f, int shard)
+{
+    f->shards[shard].wake(f->shards[shard].arg);
+}
+
+void feed_signal(struct feed *f, struct plog *p)
+{
+    uint64_t bit = 1ull << (p->id % 64);
+
+    for (int w = 0; w * 64 < f->shard_count; w++) {
+        uint64_t who = atomic_load(&p->tailing[w]);
+        while (who) {
+            int shard = w * 64 + __builtin_ctzll(who);
+            who &= who - 1;
+            if (!(atomic_fetch_or(&f->shards[shard].grown[p->id / 64], bit) & bit))
+                feed_wake(f, shard);
+        }
+    }
+}
+
+bool feed_is_tailed(const struct plog *p)
+{
+    for (size_t i = 0; i < ARRAY_LEN(p->tailing); i++)
+        if (atomic_load(&p->tailing[i]))
+            return true;
+    return false;
+}
+
+static void ask(struct feed *f, const struct plog *p)
+{
+    uint64_t bit = 1ull << (p->id % 64);
+
+    if (!(atomic_fetch_or(&f->asks[p->id / 64], bit) & bit))
+        ev_async_send(f->loop, &f->asked);
+}
+
+void feed_tail(struct feed *f, int shard, struct plog *p, bool on)
+{
+    uint64_t bit = 1ull << (shard % 64);
+
+    if (on)
+        atomic_fetch_or(&p->tailing[shard / 64], bit);
+    else
+        atomic_fetch_and(&p->tailing[shard / 64], ~bit);
+    ask(f, p);
+}
+
+void feed_want(struct feed *f, int shard, struct plog *p, uint64_t pos, bool backward)
+{
+    uint64_t want = (pos + 1) | (backward ? PLOG_WANT_BACKWARD : 0);
+
+    if (atomic_exchange(&p->wants[shard], want) != want)
+        ask(f, p);
+}
+
+const struct topic_view *feed_topic(const struct feed *f, uint32_t ns_index)
+{
+    return atomic_load_explicit(&f->topics[ns_index].view, memory_order_acquire);
+}
+
+struct plog *feed_plog(const struct feed *f, uint32_t id)
+{
+    return atomic_load_explicit(&f->plogs[id], memory_order_acquire);
+}
+
+static void serve(struct feed *f, struct plog *p)
+{
+    int state = atomic_load(&p->state);
+
+    if (feed_is_tailed(p)) {
+        p->idle_ms = 0;
+        if (state == PLOG_COLD)
+            feed_start_plog(f, p);
+    } else if (!p->idle_ms) {
+        p->idle_ms = clock_mono_ms();
+    }
+    if (state == PLOG_READY)
+        feed_serve_wants(f, p);
+}
+
+static void on_asked(struct ev_loop *loop, struct ev_async *w, int events)
+{
+    struct feed *f = container_of(w, struct feed, asked);
+
+    (void)loop, (void)events;
+    for (size_t i = 0; i < ARRAY_LEN(f->asks); i++) {
+        uint64_t bits = atomic_load_explicit(&f->asks[i], memory_order_relaxed);
+        if (!bits)
+            continue;
+        bits = atomic_exchange(&f->asks[i], 0);
+        while (bits) {
+            struct plog *p = feed_plog(f, (uint32_t)(i * 64) + (uint32_t)__builtin_ctzll(bits));
+            bits &= bits - 1;
+            if (p)
+                serve(f, p);
+        }
+    }
+}
+
+/* ---- bounds ---- */
+
+static struct plog *plog_with_oldest(struct feed *f)
+{
+    struct plog *best = NULL;
+
+    for (uint32_t i = 0; i < f->plog_top; i++) {
+        struct plog *p = feed_plog(f, i);
+        if (!p || !p->oldest || p->oldest == atomic_load(&p->newest))
+            continue;
+        if (!best || p->oldest->born_ms < best->oldest->born_ms)
+            best = p;
+    }
+    return best;
+}
+
+static void count(struct feed *f, struct plog *p)
+{
+    f->bytes += p->bytes - p->bytes_counted; /* wraps as meant */
+    p->bytes_counted = p->bytes;
+}
+
+void feed_count_bytes(struct feed *f, struct plog *p)
+{
+    if (p->bytes == p->bytes_counted)
+        return;
+    count(f, p);
+    while (f->bytes > (size_t)f->conf->plog_bytes) {
+        struct plog *victim = plog_with_oldest(f);
+        if (!victim)
+            break;
+        plog_evict(victim, f->turns);
+        count(f, victim);
+    }
+    METRIC_SET(plog_bytes, f->bytes);
+}
+
+/* ---- housekeeping ---- */
+
+static void retire_plog(void *p)
+{
+    plog_free(p);
+}
+
+static void tidy_plog(struct feed *f, struct plog *p, uint64_t now)
+{
+    const struct plog_page *page = atomic_load(&p->pages);
+    int state = atomic_load(&p->state);
+
+    if (page && page->born_ms + PAGE_KEEP_MS < now)
+        while (plog_evict_page(p, f->turns))
+            ;
+    if (feed_is_tailed(p)) {
+        if (state == PLOG_COLD && !p->starting)
+            feed_start_plog(f, p); /* its last try found nothing */
+        else if (state == PLOG_READY)
+            feed_serve_wants(f, p);
+    } else if (state == PLOG_GONE && !p->starting && !p->fetches) {
+        atomic_store(&f->plogs[p->id], NULL);
+        f->bytes -= p->bytes_counted;
+        turns_retire(f->turns, p, retire_plog);
+        return;
+    } else if (state == PLOG_READY && p->idle_ms && p->idle_ms + IDLE_KEEP_MS < now) {
+        feed_tail_remove(f, p);
+        plog_stop(p, f->turns);
+        if (feed_is_tailed(p)) /* somebody came at this very moment */
+            feed_start_plog(f, p);
+    }
+    feed_count_bytes(f, p);
+}
+
+static void relink_if_stale(struct feed *f, uint64_t oldest, uint64_t now)
+{
+    if (oldest < BEACON_STALE_MS || now - f->relinked_ms < BEACON_STALE_MS)
+        return;
+    log_warn("beacon_stale", " age_ms=%llu hint=\"no worker writes here, or this is not the primary\"",
+             (unsigned long long)oldest);
+    f->relinked_ms = now;
+    feed_link_restart(&f->control);
+    feed_groups_restart(f);
+}
+
+static void on_tick(struct ev_loop *loop, struct ev_timer *w, int events)
+{
+    struct feed *f = container_of(w, struct feed, tick);
+    uint64_t now = clock_mono_ms(), oldest = 0;
+    int64_t tailed = 0;
+
+    (void)loop, (void)events;
+    f->ticks++;
+    feed_topics_poll(f);
+    feed_beacon_poll(f);
+    for (uint32_t i = 0; i < f->plog_top; i++) {
+        struct plog *p = feed_plog(f, i);
+        if (!p)
+            continue;
+        if (atomic_load(&p->state) == PLOG_READY && feed_is_tailed(p)) {
+            uint64_t age = now - atomic_load(&p->beacon_ms);
+            oldest = age > oldest ? age : oldest;
+            tailed++;
+        }
+        tidy_plog(f, p, now);
+    }
+    turns_reclaim(f->turns);
+    METRIC_SET(plogs, tailed);
+    METRIC_SET(beacon_age, oldest);
+    METRIC_SET(redis_up, now - atomic_load(&f->answered_ms) < 3000);
+    relink_if_stale(f, oldest, now);
+}
+
+/* ---- life ---- */
+
+static void on_control_up(struct link *l)
+{
+    l->f->beacon_asked = false;
+    for (uint32_t i = 0; i < l->f->nss->count; i++)
+        l->f->topics[i].asked = false;
+    feed_topics_poll(l->f);
+    feed_beacon_poll(l->f);
+}
+
+static void on_history_up(struct link *l)
+{
+    (void)l; /* the tick asks again */
+}
+
+static void on_stop(struct ev_loop *loop, struct ev_async *w, int events)
+{
+    (void)w, (void)events;
+    ev_break(loop, EVBREAK_ALL);
+}
+
+struct feed *feed_new(const struct edge_conf *conf, const struct namespaces *nss, struct turns *turns,
+                      struct feed_shard *shards, int shard_count)
+{
+    struct feed *f = mem_zalloc(sizeof(*f));
+
+    f->conf = conf;
+    f->nss = nss;
+    f->turns = turns;
+    f->shards = shards;
+    f->shard_count = shard_count;
+    f->topics = mem_zalloc(sizeof(*f->topics) * nss->count);
+    for (uint32_t i = 0; i < nss->count; i++)
+        f->topics[i].ns = &nss->v[i];
+    list_init(&f->groups);
+    f->loop = ev_loop_new(EVFLAG_AUTO);
+    must(f->loop);
+    ev_async_init(&f->asked, on_asked);
+    ev_async_start(f->loop, &f->asked);
+    ev_async_init(&f->stop, on_stop);
+    ev_async_start(f->loop, &f->stop);
+    ev_timer_init(&f->tick, on_tick, 0.1, 0.1);
+    ev_timer_start(f->loop, &f->tick);
+    return f;
+}
+
+static void *run(void *arg)
+{
+    struct feed *f = arg;
+
+    proc_thread_role("feed");
+    feed_link_start(&f->control, f, "fanfare-control", on_control_up);
+    feed_link_start(&f->history, f, "fanfare-history", on_history_up);
+    ev_run(f->loop, 0);
+    feed_groups_free(f);
+    feed_link_stop(&f->history);
+    feed_link_stop(&f->control);
+    return NULL;
+}
+
+void feed_start(struct feed *f)
+{
+    must(pthread_create(&f->thread, NULL, run, f) == 0);
+    f->started = true;
+}
+
+void feed_stop(struct feed *f)
+{
+    if (!f->started)
+        return;
+    ev_async_send(f->loop, &f->stop);
+    pthread_join(f->thread, NULL);
+    f->started = false;
+}
+
+void feed_free(struct feed *f)
+{
+    for (uint32_t i = 0; i < f->plog_top; i++) {
+        struct plog *p = feed_plog(f, i);
+        if (p)
+            plog_free(p);
+    }
+    feed_topics_free(f);
+    ev_loop_destroy(f->loop);
+    free(f->topics);
+    free(f);
+}
+
+bool feed_is_ready(struct feed *f, char *why, size_t why_size)
+{
+    uint64_t age = clock_mono_ms() - atomic_load(&f->answered_ms);
+
+    if (!atomic_load(&f->answered_ms) || age > 3000) {
+        snprintf(why, why_size, "Redis has not answered for 3 s; check redis_url and the server");
+        return false;
+    }
+    for (uint32_t i = 0; i < f->nss->count; i++) {
+        if (feed_topic(f, i))
+            continue;
+        snprintf(why, why_size, "topic %s is not known in this region yet; is a fanfare-worker "
+                 "running for it?", f->nss->v[i].topic);
+        return false;
+    }
+    snprintf(why, why_size, "ok");
+    return true;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * feed.h: the one thread that talks to the region's Redis: tails the streams somebody here listens
+ * to, fetches pages of their history, follows topics and the beacon.
+ *
+ * Shards ask (feed_tail, feed_want) and are woken; nothing is queued for them: they look at what
+ * grew. Thread `feed` owns the Redis connections and writes the plogs.
+ */
+#pragma once
+
+#include "common/base/partitioner.h"
+#include "edge-node/plog.h"
+
+struct edge_conf;
+struct namespaces;
+struct feed;
+
+#define FEED_PLOGS_MAX 4096 /* partitions of all logs at a time */
+
+/* One incarnation of one topic. Immutable; valid within a turn. */
+struct topic_view {
+    uint64_t n;
+    char log[LOG_ID_LEN + 1];
+    int32_t partitions;
+    enum partitioner partitioner;
+    bool unmapped;  /* producers partition otherwise: error 108 */
+    bool overridden; /* log_id was configured (a mirror may lag) */
+    struct plog *plogs[];
+};
+
+/* A shard's side: woken with wake(arg) from the feed thread (must be thread-safe and coalescing). */
+struct feed_shard {
+    void (*wake)(void *arg);
+    void *arg;
+    _Atomic uint64_t grown[FEED_PLOGS_MAX / 64]; /* plogs to look at, a bit each */
+};
+
+/* ---- main ---- */
+struct feed *feed_new(const struct edge_conf *conf, const struct namespaces *nss, struct turns *turns,
+                      struct feed_shard *shards, int shard_count);
+void feed_start(struct feed *f); /* begins its thread */
+void feed_stop(struct feed *f);  /* ends it; the shards have ended before */
+void feed_free(struct feed *f);
+/* Does the data path work? Redis answered within 3 s and every topic is known. why: text for
+ * people, filled in either case. @thread any */
+bool feed_is_ready(struct feed *f, char *why, size_t why_size);
+
+/* ---- shards, within a turn ---- */
+/* NULL: not known (yet). */
+const struct topic_view *feed_topic(const struct feed *f, uint32_t ns_index);
+struct plog *feed_plog(const struct feed *f, uint32_t id);
+void feed_tail(struct feed *f, int shard, struct plog *p, bool on);
+/* Asks for the page of history after pos (or that ends at pos). Idempotent; the shard is woken with
+ * the plog's bit when something came. */
+void feed_want(struct feed *f, int shard, struct plog *p, uint64_t pos, bool backward);

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * feed_history.c: where a plog begins, and pages of what is older, both over the history link.
+ *
+ * Pages are single flight: one fetch a position, at most FETCHES_MAX a plog; what is wanted beyond
+ * that stays wanted and is looked at again when one is done, or at the tick.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/hash.h"
+#include "common/runtime/log.h"
+#include "edge-node/feed_impl.h"
+
+#define PAGE_BYTES_SHARE 4 /* pages take at most this part of plog_bytes */
+
+/* ---- the beginning of a plog ---- */
+
+struct start {
+    struct feed *f;
+    struct plog *p;
+    uint64_t last;
+};
+
+static void on_last(void *arg, struct slice key, uint64_t pos, struct slice field)
+{
+    struct start *s = arg;
+
+    (void)key, (void)field;
+    s->last = pos;
+}
+
+/* No stream: the topic is empty, or Redis lost it and the worker rebuilds it. What Kafka holds by
+ * now is no news; what comes after is. Without a fresh beacon nothing is known. */
+static bool position_without_stream(const struct plog *p, uint64_t *ret)
+{
+    uint64_t seen = atomic_load(&p->beacon_ms);
+
+    if (!seen || clock_mono_ms() - seen > BEACON_STALE_MS)
+        return false;
+    *ret = atomic_load(&p->kafka_end);
+    return true;
+}
+
+static void on_start_done(void *arg, int err, const char *msg)
+{
+    struct start *s = arg;
+    struct feed *f = s->f;
+    struct plog *p = s->p;
+    uint64_t pos = s->last;
+
+    free(s);
+    p->starting = false;
+    if (err == -EREMOTEIO)
+        log_warn("redis_error", " link=history why=%s", log_value(slice_of(msg)));
+    if (err || atomic_load(&p->state) != PLOG_COLD || !feed_is_tailed(p))
+        return; /* the tick tries again if somebody still wants it */
+    if (!pos && !position_without_stream(p, &pos))
+        return;
+    plog_start(p, pos, f->turns);
+    feed_tail_add(f, p);
+    feed_signal(f, p);
+}
+
+static bool is_link_up(const struct link *l)
+{
+    return l->conn && redis_conn_is_up(l->conn);
+}
+
+void feed_start_plog(struct feed *f, struct plog *p)
+{
+    static const struct redis_entries_ops ops = {.entry = on_last, .done = on_start_done};
+    char key[KEY_MAX];
+    struct start *s;
+
+    if (p->starting || !is_link_up(&f->history))
+        return;
+    p->starting = true;
+    s = mem_zalloc(sizeof(*s));
+    *s = (struct start){.f = f, .p = p};
+    redis_cmd_entries(f->history.conn, &ops, s, 6,
+                      (struct slice[]){SLICE("XREVRANGE"),
+                                       {key, key_stream(key, p->log, p->partition)},
+                                       SLICE("+"),
+                                       SLICE("-"),
+                                       SLICE("COUNT"),
+                                       SLICE("1")});
+}
+
+/* ---- pages ---- */
+
+struct fetch {
+    struct feed *f;
+    struct plog *p;
+    uint64_t pos;
+    bool backward;
+    bool broken; /* an entry could not be decoded */
+    uint64_t last;
+    struct page_builder *b;
+};
+
+static void on_page_entry(void *arg, struct slice key, uint64_t pos, struct slice field)
+{
+    struct fetch *x = arg;
+    struct entry e;
+
+    (void)key;
+    if (entry_decode(field, pos, &e) != 0) {
+        METRIC_ADD(record_errors, 1);
+        x->broken = true;
+        return;
+    }
+    page_builder_add(x->b, &e, hash_bytes(e.channel.p, e.channel.n));
+    x->last = pos;
+}
+
+static void make_room(struct feed *f)
+{
+    size_t bound = (size_t)f->conf->plog_bytes / PAGE_BYTES_SHARE, sum = 0;
+
+    for (uint32_t i = 0; i < f->plog_top; i++) {
+        const struct plog *p = feed_plog(f, i);
+        const struct plog_page *page = p ? atomic_load(&p->pages) : NULL;
+        for (; page; page = atomic_load(&page->next))
+            sum += sizeof(*page) + page->used;
+    }
+    for (uint32_t i = 0; i < f->plog_top && sum > bound; i++) {
+        struct plog *p = feed_plog(f, i);
+        size_t before = p ? p->bytes : 0;
+        while (p && sum > bound && plog_evict_page(p, f->turns)) {
+            sum -= before - p->bytes;
+            before = p->bytes;
+        }
+    }
+}
+
+static void on_page_done(void *arg, int err, const char *msg)
+{
+    struct fetch *x = arg;
+    struct feed *f = x->f;
+    struct plog *p = x->p;
+    size_t n = page_builder_count(x->b);
+
+    p->fetches--;
+    if (err == -EREMOTEIO)
+        log_warn("redis_error", " link=history why=%s", log_value(slice_of(msg)));
+    /* Nothing above pos: the stream is gone or rebuilding. That proves nothing, so there is no page. */
+    if (err || x->broken || (!n && !x->backward)) {
+        page_builder_free(x->b);
+    } else {
+        METRIC_ADD(history_fetches, 1);
+        METRIC_ADD(history_records, n);
+        make_room(f);
+        plog_add_page(p, page_builder_take(x->b, x->backward ? x->pos : x->last, clock_mono_ms()));
+        feed_count_bytes(f, p);
+    }
+    free(x);
+    feed_signal(f, p);
+    feed_serve_wants(f, p);
+}
+
+static void fetch(struct feed *f, struct plog *p, uint64_t pos, bool backward)
+{
+    static const struct redis_entries_ops ops = {.entry = on_page_entry, .done = on_page_done};
+    char key[KEY_MAX], id[ENTRY_ID_MAX + 1], count[24];
+    struct fetch *x = mem_zalloc(sizeof(*x));
+    struct slice at = {id, 0}, k = {key, key_stream(key, p->log, p->partition)};
+    struct slice n = {count, (size_t)snprintf(count, sizeof(count), "%d", REPLY_COUNT_MAX)};
+
+    *x = (struct fetch){.f = f, .p = p, .pos = pos, .backward = backward};
+    x->b = page_builder_new(pos, backward);
+    p->fetches++;
+    if (backward) {
+        at.n = entry_id_print(id, pos);
+        redis_cmd_entries(f->history.conn, &ops, x, 6,
+                          (struct slice[]){SLICE("XREVRANGE"), k, at, SLICE("-"), SLICE("COUNT"), n});
+        return;
+    }
+    id[0] = '('; /* exclusive */
+    at.n = 1 + entry_id_print(id + 1, pos);
+    redis_cmd_entries(f->history.conn, &ops, x, 6,
+                      (struct slice[]){SLICE("XRANGE"), k, at, SLICE("+"), SLICE("COUNT"), n});
+}
+
+static bool is_there(const struct plog *p, uint64_t pos, bool backward)
+{
+    return backward ? plog_page_before(p, pos) != NULL : plog_page_at(p, pos) != NULL;
+}
+
+void feed_serve_wants(struct feed *f, struct plog *p)
+{
+    uint64_t served[FETCHES_MAX];
+    int n = 0;
+
+    if (!is_link_up(&f->history))
+        return;
+    for (int i = 0; i < f->shard_count && p->fetches < FETCHES_MAX; i++) {
+        uint64_t want = atomic_load_explicit(&p->wants[i], memory_order_relaxed);
+        uint64_t pos = (want & ~PLOG_WANT_BACKWARD) - 1;
+        bool backward = want & PLOG_WANT_BACKWARD, seen = false;
+        if (!want || !atomic_compare_exchange_strong(&p->wants[i], &want, 0))
+            continue;
+        for (int k = 0; k < n; k++)
+            seen |= served[k] == want;
+        if (seen || is_there(p, pos, backward))
+            continue;
+        served[n++] = want;
+        fetch(f, p, pos, backward);
+    }
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * feed_impl.h: what the files of feed share. Private to feed*.c. @thread feed unless said
+ */
+#pragma once
+
+#include <ev.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "common/base/clock.h"
+#include "common/base/list.h"
+#include "common/io/redis.h"
+#include "common/runtime/namespace.h"
+#include "edge-node/edge_conf.h"
+#include "edge-node/edge_metric.h"
+#include "edge-node/feed.h"
+#include "edge-node/turns.h"
+
+#define GROUP_STREAMS   16      /* most streams on one connection: measured, each re-blocks on all */
+#define XREAD_BLOCK_MS  "1000"
+#define REPLY_COUNT_MAX 500
+#define REPLY_BYTES     MIB(1)
+#define IDLE_KEEP_MS    30000   /* a partition nobody listens to is tailed that long */
+#define PAGE_KEEP_MS    5000
+#define FETCHES_MAX     4       /* history replies under way a plog */
+#define BEACON_STALE_MS 3000
+
+/* A Redis connection that comes back by itself, with growing pauses. */
+struct link {
+    struct feed *f;
+    const char *name;
+    struct redis_conn *conn; /* NULL while waiting to retry */
+    struct ev_timer retry;
+    int tries;
+    void (*on_up)(struct link *l);
+};
+
+/* One tailing connection and its streams. */
+struct feed_group {
+    struct list node;
+    struct link link;
+    struct plog *plogs[GROUP_STREAMS];
+    uint32_t count;
+    uint32_t hint;             /* index of the stream the last entry was of */
+    bool reading;              /* an XREAD is unanswered */
+    bool changed;              /* the set changed meanwhile: unblock it */
+    struct ev_timer unblock;   /* again every 5 ms: one that comes before the block is lost */
+    uint64_t entries, bytes;   /* for the mean size; halved now and then */
+    uint32_t touched, fresh;   /* within a reply: bit per stream; entries */
+};
+
+struct topic {
+    const struct namespace *ns;
+    _Atomic(struct topic_view *) view;
+    bool asked; /* HGETALL under way */
+};
+
+struct feed {
+    const struct edge_conf *conf;
+    const struct namespaces *nss;
+    struct turns *turns;
+    struct feed_shard *shards;
+    int shard_count;
+    pthread_t thread;
+    bool started;
+
+    struct ev_loop *loop;
+    struct ev_async asked; /* shards */
+    struct ev_async stop;
+    struct ev_timer tick;  /* 100 ms */
+    uint64_t ticks;
+
+    struct link control; /* topics, beacon, CLIENT UNBLOCK */
+    struct link history; /* pages */
+    struct list groups;
+    struct topic *topics; /* one a namespace */
+    _Atomic(struct plog *) plogs[FEED_PLOGS_MAX];
+    uint32_t plog_top; /* highest id in use + 1 */
+    size_t bytes;      /* of all plogs */
+    bool beacon_asked;
+    uint64_t relinked_ms; /* when a stale beacon made us reconnect */
+    _Atomic uint64_t answered_ms; /* Redis' last answer, own monotonic time */
+    _Atomic uint64_t asks[FEED_PLOGS_MAX / 64];
+};
+
+/* feed.c */
+void feed_link_start(struct link *l, struct feed *f, const char *name, void (*on_up)(struct link *));
+void feed_link_stop(struct link *l);
+void feed_link_restart(struct link *l);
+void feed_wake(struct feed *f, int shard);
+void feed_signal(struct feed *f, struct plog *p); /* its shards shall look at it */
+void feed_count_bytes(struct feed *f, struct plog *p); /* p->bytes changed: add up, evict */
+bool feed_is_tailed(const struct plog *p);
+
+/* feed_tail.c */
+void feed_tail_add(struct feed *f, struct plog *p);
+void feed_tail_remove(struct feed *f, struct plog *p);
+void feed_groups_free(struct feed *f);
+void feed_groups_restart(struct feed *f);
+
+/* feed_history.c */
+void feed_start_plog(struct feed *f, struct plog *p); /* finds its position, then tails it */
+void feed_serve_wants(struct feed *f, struct plog *p);
+
+/* feed_topic.c */
+void feed_topics_poll(struct feed *f);
+void feed_beacon_poll(struct feed *f);
+void feed_topics_free(struct feed *f);

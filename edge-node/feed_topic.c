@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * feed_topic.c: which log a topic is (ff:topic:<name>, every second; every 100 ms until known), and
+ * the beacon (every 300 ms): where Kafka ends, and how old that knowledge is on our own clock.
+ *
+ * A topic's view is replaced as a whole when its log changes; the old log's plogs become GONE, and
+ * their shards are told. `n` never goes back: an older hash from a Redis that lost its tail is
+ * ignored.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/runtime/log.h"
+#include "edge-node/feed_impl.h"
+
+struct question { /* which topic an answer belongs to */
+    struct feed *f;
+    struct topic *t;
+};
+
+/* ---- topics ---- */
+
+static uint32_t free_id(struct feed *f)
+{
+    for (uint32_t i = 0; i < FEED_PLOGS_MAX; i++)
+        if (!feed_plog(f, i))
+            return i;
+    return FEED_PLOGS_MAX;
+}
+
+static bool add_plogs(struct feed *f, struct topic_view *v)
+{
+    for (int32_t i = 0; i < v->partitions; i++) {
+        uint32_t id = free_id(f);
+        if (id == FEED_PLOGS_MAX)
+            return false;
+        v->plogs[i] = plog_new(v->log, i, id, f->shard_count);
+        atomic_store(&f->plogs[id], v->plogs[i]);
+        if (id >= f->plog_top)
+            f->plog_top = id + 1;
+    }
+    return true;
+}
+
+static void retire_view(struct feed *f, struct topic_view *v)
+{
+    for (int32_t i = 0; i < v->partitions; i++) {
+        struct plog *p = v->plogs[i];
+        if (!p)
+            continue;
+        feed_tail_remove(f, p);
+        atomic_store(&p->state, PLOG_GONE);
+        p->idle_ms = clock_mono_ms();
+        feed_signal(f, p);
+    }
+    turns_retire(f->turns, v, free);
+}
+
+static void wake_all(struct feed *f)
+{
+    for (int i = 0; i < f->shard_count; i++)
+        feed_wake(f, i);
+}
+
+/* The hash's fields as read; 0 partitions: not usable. */
+static struct topic_view *view_parse(const struct redis_reply *r, const struct topic *t)
+{
+    struct topic_view v = {.partitioner = (enum partitioner)t->ns->conf->partitioner};
+    struct topic_view *ret;
+
+    for (size_t i = 0; i + 1 < redis_len(r); i += 2) {
+        struct slice name = redis_str(redis_at(r, i)), value = redis_str(redis_at(r, i + 1));
+        int64_t number = redis_int(redis_at(r, i + 1));
+        if (slice_eq(name, SLICE("n")) && number > 0)
+            v.n = (uint64_t)number;
+        else if (slice_eq(name, SLICE("log")) && log_id_is_valid(value))
+            memcpy(v.log, value.p, LOG_ID_LEN);
+        else if (slice_eq(name, SLICE("partitions")) && number > 0 && number <= FEED_PLOGS_MAX)
+            v.partitions = (int32_t)number;
+        else if (slice_eq(name, SLICE("state")))
+            v.unmapped = slice_eq(value, SLICE("unmapped"));
+    }
+    if (!v.partitions || !v.log[0])
+        return NULL;
+    v.overridden = t->ns->conf->log_id[0] != '\0';
+    ret = mem_zalloc(sizeof(v) + sizeof(v.plogs[0]) * (size_t)v.partitions);
+    memcpy(ret, &v, sizeof(v));
+    return ret;
+}
+
+static bool is_same_log(const struct topic_view *a, const struct topic_view *b)
+{
+    return !strcmp(a->log, b->log) && a->partitions == b->partitions;
+}
+
+static void view_change(struct feed *f, struct topic *t, struct topic_view *v)
+{
+    struct topic_view *old = atomic_load(&t->view);
+
+    if (old && is_same_log(old, v)) {
+        if (old->unmapped == v->unmapped && old->n == v->n) {
+            free(v);
+            return;
+        }
+        memcpy(v->plogs, old->plogs, sizeof(v->plogs[0]) * (size_t)v->partitions);
+        atomic_store(&t->view, v);
+        turns_retire(f->turns, old, free);
+    } else if (add_plogs(f, v)) {
+        log_info("topic", " topic=%s log=%s partitions=%d", log_value(slice_of(t->ns->topic)), v->log,
+                 (int)v->partitions);
+        atomic_store(&t->view, v);
+        if (old)
+            retire_view(f, old);
+    } else {
+        log_error("too_many_partitions", " topic=%s limit=%d", log_value(slice_of(t->ns->topic)),
+                  FEED_PLOGS_MAX);
+        for (int32_t i = 0; i < v->partitions && v->plogs[i]; i++) {
+            atomic_store(&f->plogs[v->plogs[i]->id], NULL);
+            plog_free(v->plogs[i]);
+        }
+        free(v);
+        return;
+    }
+    wake_all(f);
+}
+
+static void on_topic(struct redis_conn *c, const struct redis_reply *r, void *arg)
+{
+    struct question *q = arg;
+    struct feed *f = q->f;
+    struct topic *t = q->t;
+    struct topic_view *v, *old = atomic_load(&t->view);
+
+    (void)c;
+    free(q);
+    t->asked = false;
+    if (!r || redis_type(r) != REDIS_T_ARRAY)
+        return;
+    atomic_store(&f->answered_ms, clock_mono_ms());
+    v = view_parse(r, t);
+    if (!v)
+        return;
+    if (old && v->n < old->n)
+        free(v);
+    else
+        view_change(f, t, v);
+}
+
+void feed_topics_poll(struct feed *f)
+{
+    char key[KEY_MAX];
+
+    if (!f->control.conn || !redis_conn_is_up(f->control.conn))
+        return;
+    for (uint32_t i = 0; i < f->nss->count; i++) {
+        struct topic *t = &f->topics[i];
+        struct question *q;
+        if (t->asked || (atomic_load(&t->view) && f->ticks % 10))
+            continue;
+        t->asked = true;
+        q = mem_alloc(sizeof(*q));
+        *q = (struct question){.f = f, .t = t};
+        redis_cmd(f->control.conn, on_topic, q, 2,
+                  (struct slice[]){SLICE("HGETALL"), {key, key_topic(key, t->ns->topic)}});
+    }
+}
+
+void feed_topics_free(struct feed *f)
+{
+    for (uint32_t i = 0; i < f->nss->count; i++)
+        free(atomic_load(&f->topics[i].view));
+}
+
+/* ---- beacon ---- */
+
+static struct plog *plog_of_row(struct feed *f, const struct beacon_row *row)
+{
+    for (uint32_t i = 0; i < f->nss->count; i++) {
+        const struct topic_view *v = atomic_load(&f->topics[i].view);
+        if (v && !strcmp(v->log, row->log) && row->partition < v->partitions)
+            return v->plogs[row->partition];
+    }
+    return NULL;
+}
+
+static void take_row(struct plog *p, const struct beacon_row *row)
+{
+    if (row->low > atomic_load(&p->kafka_low))
+        atomic_store(&p->kafka_low, row->low);
+    if (row->end > atomic_load(&p->kafka_end))
+        atomic_store(&p->kafka_end, row->end);
+    atomic_store(&p->beacon_state, row->state);
+    if (row->counter != p->beacon_counter)
+        atomic_store(&p->beacon_ms, clock_mono_ms());
+    p->beacon_counter = row->counter;
+}
+
+static void on_beacon(struct redis_conn *c, const struct redis_reply *r, void *arg)
+{
+    struct feed *f = arg;
+
+    (void)c;
+    f->beacon_asked = false;
+    if (!r || redis_type(r) != REDIS_T_ARRAY)
+        return;
+    for (size_t i = 0; i + 1 < redis_len(r); i += 2) {
+        struct beacon_row row;
+        struct plog *p;
+        if (beacon_parse(redis_str(redis_at(r, i)), redis_str(redis_at(r, i + 1)), &row) != 0)
+            continue; /* a worker's row, or one from another version */
+        p = plog_of_row(f, &row);
+        if (p)
+            take_row(p, &row);
+    }
+}
+
+void feed_beacon_poll(struct feed *f)
+{
+    if (f->beacon_asked || f->ticks % 3 || !f->control.conn || !redis_conn_is_up(f->control.conn))
+        return;
+    f->beacon_asked = true;
+    redis_cmd(f->control.conn, on_beacon, f, 2, (struct slice[]){SLICE("HGETALL"), SLICE(KEY_BEACON)});
+}

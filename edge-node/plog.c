@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * plog.c: the writing and reading of partition logs; plog.h says who may do what.
+ *
+ * Order of publication: a record's bytes, its bucket, segment.used and segment.upto, and once a
+ * reply plog.upto, each with release. A reader takes plog.upto first (acquire), so it sees at least
+ * what that position promises; it may see more and stops at its turn's end.
+ *
+ * Order of eviction: `from`, then the buckets, then the memory is retired. So a reader that finds a
+ * cleared bucket also finds the new `from`, and knows that its walk proved nothing.
+ */
+#include "edge-node/plog.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "common/base/hash.h"
+#include "edge-node/turns.h"
+
+#define LOAD(p)       atomic_load_explicit(p, memory_order_acquire)
+#define LOAD_OWN(p)   atomic_load_explicit(p, memory_order_relaxed)
+#define STORE(p, v)   atomic_store_explicit(p, v, memory_order_release)
+#define BUCKET_OF(h)  ((h) & (PLOG_BUCKETS - 1))
+
+typedef _Atomic(const struct plog_rec *) bucket_t;
+
+struct plog *plog_new(const char *log, int32_t partition, uint32_t id, int shards)
+{
+    struct plog *p = mem_zalloc(sizeof(*p));
+
+    memcpy(p->log, log, LOG_ID_LEN);
+    p->partition = partition;
+    p->id = id;
+    p->wants = mem_zalloc(sizeof(_Atomic uint64_t) * (size_t)shards);
+    atomic_init(&p->state, PLOG_COLD);
+    return p;
+}
+
+/* Retires all segments, or frees them where there are no turns to wait for. */
+static void drop_segs(struct plog *p, struct turns *t)
+{
+    struct plog_seg *s = p->oldest;
+
+    while (s) {
+        struct plog_seg *newer = LOAD_OWN(&s->newer);
+        p->bytes -= sizeof(*s) + s->cap;
+        if (t)
+            turns_retire(t, s, free);
+        else
+            free(s);
+        s = newer;
+    }
+    p->oldest = NULL;
+}
+
+void plog_free(struct plog *p)
+{
+    struct plog_page *page = LOAD(&p->pages);
+
+    while (page) {
+        struct plog_page *next = LOAD_OWN(&page->next);
+        free(page);
+        page = next;
+    }
+    drop_segs(p, NULL);
+    free((void *)(uintptr_t)p->buckets);
+    free((void *)(uintptr_t)p->wants);
+    free(p);
+}
+
+static void clear(struct plog *p, uint64_t pos, struct turns *t)
+{
+    STORE(&p->from, pos);
+    for (size_t i = 0; i < PLOG_BUCKETS; i++)
+        STORE(&p->buckets[i], (const struct plog_rec *)NULL);
+    STORE(&p->newest, (struct plog_seg *)NULL);
+    drop_segs(p, t);
+    STORE(&p->upto, pos);
+}
+
+void plog_start(struct plog *p, uint64_t pos, struct turns *t)
+{
+    if (!p->buckets)
+        p->buckets = mem_zalloc(PLOG_BUCKETS * sizeof(bucket_t));
+    clear(p, pos, t);
+    STORE(&p->state, PLOG_READY); /* buckets is read only after this */
+}
+
+void plog_stop(struct plog *p, struct turns *t)
+{
+    STORE(&p->state, PLOG_COLD);
+    while (plog_evict_page(p, t))
+        ;
+    clear(p, LOAD_OWN(&p->upto), t);
+}
+
+static void rec_fill(struct plog_rec *r, const struct entry *e, uint64_t hash)
+{
+    r->pos = e->pos;
+    r->hash = hash;
+    r->back = NULL;
+    r->back_pos = 0;
+    r->payload_len = (uint32_t)e->payload.n;
+    r->tags_len = (uint32_t)e->tags.n;
+    r->channel_len = (uint8_t)e->channel.n;
+    r->tag_count = e->tag_count;
+    r->kind = e->kind;
+    r->marker = e->marker;
+    memcpy(r->bytes, e->channel.p, e->channel.n);
+    if (e->tags.n)
+        memcpy(r->bytes + e->channel.n, e->tags.p, e->tags.n);
+    if (e->payload.n)
+        memcpy(r->bytes + e->channel.n + e->tags.n, e->payload.p, e->payload.n);
+}
+
+static struct plog_seg *seg_for(struct plog *p, size_t need, uint64_t now_ms)
+{
+    struct plog_seg *s = LOAD_OWN(&p->newest);
+    struct plog_seg *n;
+    size_t cap = need > PLOG_SEG_BYTES ? need : PLOG_SEG_BYTES;
+
+    if (s && s->cap - LOAD_OWN(&s->used) >= need)
+        return s;
+    n = mem_alloc(sizeof(*n) + cap);
+    n->older = s;
+    n->from = s ? LOAD_OWN(&s->upto) : LOAD_OWN(&p->upto);
+    n->cap = cap;
+    n->born_ms = now_ms;
+    atomic_init(&n->newer, NULL);
+    atomic_init(&n->upto, n->from);
+    atomic_init(&n->used, 0);
+    if (s)
+        STORE(&s->newer, n);
+    else
+        p->oldest = n;
+    p->bytes += sizeof(*n) + cap;
+    STORE(&p->newest, n);
+    return n;
+}
+
+void plog_append(struct plog *p, const struct entry *e, uint64_t hash, uint64_t now_ms)
+{
+    size_t need = plog_rec_size(e->channel.n + e->tags.n + e->payload.n);
+    struct plog_seg *s = seg_for(p, need, now_ms);
+    size_t used = LOAD_OWN(&s->used);
+    struct plog_rec *r = (struct plog_rec *)(void *)(s->data + used);
+    bucket_t *bucket = &p->buckets[BUCKET_OF(hash)];
+
+    must(e->pos > LOAD_OWN(&s->upto));
+    rec_fill(r, e, hash);
+    r->back = LOAD_OWN(bucket);
+    if (r->back)
+        r->back_pos = r->back->pos;
+    STORE(bucket, (const struct plog_rec *)r);
+    STORE(&s->used, used + need);
+    STORE(&s->upto, e->pos);
+}
+
+void plog_publish(struct plog *p)
+{
+    struct plog_seg *s = LOAD_OWN(&p->newest);
+
+    if (s)
+        STORE(&p->upto, LOAD_OWN(&s->upto));
+}
+
+static const struct plog_rec *rec_at(const char *data, size_t offset)
+{
+    return (const struct plog_rec *)(const void *)(data + offset);
+}
+
+bool plog_evict(struct plog *p, struct turns *t)
+{
+    struct plog_seg *s = p->oldest;
+    size_t used;
+
+    if (!s || s == LOAD_OWN(&p->newest))
+        return false;
+    used = LOAD_OWN(&s->used);
+    STORE(&p->from, LOAD_OWN(&s->upto));
+    for (size_t at = 0; at < used; at += plog_rec_stride(rec_at(s->data, at))) {
+        const struct plog_rec *r = rec_at(s->data, at);
+        bucket_t *bucket = &p->buckets[BUCKET_OF(r->hash)];
+        if (LOAD_OWN(bucket) == r)
+            STORE(bucket, (const struct plog_rec *)NULL);
+    }
+    p->oldest = LOAD_OWN(&s->newer);
+    p->bytes -= sizeof(*s) + s->cap;
+    turns_retire(t, s, free);
+    return true;
+}
+
+struct plog_view plog_view(const struct plog *p)
+{
+    struct plog_view v;
+
+    v.upto = LOAD(&p->upto);
+    v.from = LOAD(&p->from);
+    if (v.from > v.upto) /* started over between the two loads */
+        v.upto = v.from;
+    return v;
+}
+
+int plog_each(const struct plog *p, uint64_t after, uint64_t upto,
+              void (*each)(void *arg, const struct plog_rec *r), void *arg)
+{
+    const struct plog_seg *s = LOAD(&p->newest);
+
+    if (after >= upto)
+        return 0;
+    while (s && s->from > after)
+        s = s->older;
+    if (!s)
+        return -ENOENT;
+    for (; s; s = LOAD(&s->newer)) {
+        size_t used = LOAD(&s->used);
+        for (size_t at = 0; at < used;) {
+            const struct plog_rec *r = rec_at(s->data, at);
+            if (r->pos > upto)
+                return 0;
+            if (r->pos > after)
+                each(arg, r);
+            at += plog_rec_stride(r);
+        }
+    }
+    return 0;
+}
+
+void rec_vec_add(struct rec_vec *vec, const struct plog_rec *r)
+{
+    if (vec->n == vec->cap) {
+        vec->cap = vec->cap ? vec->cap * 2 : 64;
+        vec->v = mem_realloc((void *)vec->v, vec->cap * sizeof(*vec->v));
+    }
+    vec->v[vec->n++] = r;
+}
+
+void rec_vec_done(struct rec_vec *vec)
+{
+    free((void *)vec->v);
+    *vec = (struct rec_vec){NULL, 0, 0};
+}
+
+int plog_channel(const struct plog *p, const struct plog_view *v, uint64_t after,
+                 const struct channel_key *key, size_t max, struct rec_vec *out)
+{
+    const struct plog_rec *r;
+
+    out->n = 0;
+    if (after < v->from)
+        return -ENOENT;
+    r = LOAD(&p->buckets[BUCKET_OF(key->hash)]);
+    while (r && r->pos > after && out->n < max) {
+        if (r->pos <= v->upto && plog_rec_is_of(r, key))
+            rec_vec_add(out, r);
+        if (r->back_pos <= after)
+            break;
+        r = r->back;
+    }
+    if (LOAD(&p->from) > after) { /* evicted while we walked: buckets may have been cleared */
+        out->n = 0;
+        return -ENOENT;
+    }
+    return 0;
+}

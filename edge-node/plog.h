@@ -1,0 +1,202 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * plog.h: a partition log: the tail of one region stream in this edge's memory, and pages of its
+ * older part.
+ *
+ * One writer (feed), many readers (shards). The tail covers every record in (from, upto], in
+ * segments that are only ever appended to behind a published end. Readers hold pointers only within
+ * a turn (turn_begin … turn_end): what feed unlinks, it frees when every shard has begun a later
+ * turn or sleeps.
+ *
+ *   oldest                          newest
+ *   [seg (a,b]] <── older ── [seg (b,c]] <── older ── [seg (c,d]]     from = a, upto = d
+ *                                 rec ◄─back── rec ◄────back──── rec
+ *                                                                 ▲ buckets[hash & mask]
+ *
+ * Each record links back to the previous record of its hash bucket, so one channel's records are
+ * found from the newest to the oldest without a scan. A link is followed only while its position
+ * is above `from` as read at the turn's beginning; a walk is valid only if `from` is still not above
+ * where it began (feed moves `from` before it clears buckets).
+ *
+ * A page (plog_page) covers (from, upto] of the older part, fetched on demand; it is scanned.
+ */
+#pragma once
+
+#include "common/base/base.h"
+#include "common/base/entry.h"
+#include "common/base/keys.h"
+
+struct turns;
+
+#define PLOG_SEG_BYTES KIB(256) /* a segment; one record alone may make a larger one */
+#define PLOG_BUCKETS   8192     /* 64 KiB a plog in use */
+#define SHARDS_MAX     256
+
+/* A record as readers see it; channel, tags and payload follow. Const once published. */
+struct plog_rec {
+    uint64_t pos;
+    uint64_t hash; /* hash_bytes(channel) */
+    const struct plog_rec *back;
+    uint64_t back_pos; /* position of *back; 0: none */
+    uint32_t payload_len, tags_len;
+    uint8_t channel_len, tag_count, kind;
+    bool marker;
+    char bytes[];
+};
+
+static inline struct slice plog_rec_channel(const struct plog_rec *r)
+{
+    return (struct slice){r->bytes, r->channel_len};
+}
+static inline struct slice plog_rec_tags(const struct plog_rec *r)
+{
+    return (struct slice){r->bytes + r->channel_len, r->tags_len};
+}
+static inline struct slice plog_rec_payload(const struct plog_rec *r)
+{
+    return (struct slice){r->bytes + r->channel_len + r->tags_len, r->payload_len};
+}
+
+/* Bytes a record takes in a segment or page, from the lengths of what follows it. */
+static inline size_t plog_rec_size(size_t bytes)
+{
+    return (sizeof(struct plog_rec) + bytes + 7) & ~(size_t)7;
+}
+static inline size_t plog_rec_stride(const struct plog_rec *r)
+{
+    return plog_rec_size((size_t)r->channel_len + r->tags_len + r->payload_len);
+}
+
+struct plog_seg {
+    struct plog_seg *older;           /* const once published */
+    _Atomic(struct plog_seg *) newer; /* feed's */
+    uint64_t from;                    /* covers (from, upto] */
+    _Atomic uint64_t upto;
+    _Atomic size_t used; /* bytes of data published */
+    size_t cap;
+    uint64_t born_ms;
+    _Alignas(8) char data[];
+};
+
+struct feed_group;
+
+enum plog_state {
+    PLOG_COLD,  /* its position isn't known yet */
+    PLOG_READY,
+    PLOG_GONE,  /* its log was superseded: clients are told */
+};
+
+/* One page of the older part: every record in (from, upto]. It was asked for from `asked` on; where
+ * asked < from, what lies between is missing in Redis. */
+struct plog_page {
+    _Atomic(struct plog_page *) next; /* feed cuts the list at its end */
+    uint64_t asked, from, upto;
+    uint64_t born_ms;
+    bool backward; /* fetched for a reader that goes backwards */
+    size_t used;
+    _Alignas(8) char data[];
+};
+
+struct plog {
+    /* const after creation */
+    char log[LOG_ID_LEN + 1];
+    int32_t partition;
+    uint32_t id; /* index for the shards' tables */
+
+    /* feed writes, shards read */
+    _Atomic int state; /* enum plog_state */
+    _Atomic uint64_t from, upto;
+    _Atomic(struct plog_seg *) newest;
+    _Atomic(struct plog_page *) pages;
+    _Atomic(const struct plog_rec *) *buckets; /* set before PLOG_READY */
+    _Atomic uint64_t kafka_low, kafka_end; /* greatest seen in the beacon, positions */
+    _Atomic uint64_t beacon_ms;            /* own monotonic time of the beacon's last change */
+    _Atomic int beacon_state;              /* enum beacon_state */
+
+    /* shards write, feed reads: who tails it, and the position each wants history after (+1, 0 =
+     * none; the top bit asks for the page that ends there instead) */
+    _Atomic uint64_t tailing[SHARDS_MAX / 64];
+    _Atomic uint64_t *wants; /* one a shard; allocated with the plog */
+
+    /* feed's own */
+    struct plog_seg *oldest;
+    size_t bytes, bytes_counted; /* of all segments and pages; as last added to feed's sum */
+    struct feed_group *group;    /* the connection that tails it; NULL: none */
+    uint64_t idle_ms;            /* since when nobody tails it; 0: somebody does */
+    uint64_t beacon_counter;
+    uint32_t fetches;            /* history replies under way */
+    bool starting;
+};
+
+#define PLOG_WANT_BACKWARD (1ull << 63)
+
+struct plog *plog_new(const char *log, int32_t partition, uint32_t id, int shards);
+void plog_free(struct plog *p); /* only when no reader can hold it */
+
+/* ---- feed ---- */
+
+/* Starts (or starts over, after a hole) at position pos: from = upto = pos, no segments. What was
+ * there is handed to turns_retire. */
+void plog_start(struct plog *p, uint64_t pos, struct turns *t);
+/* Nobody tails it any more: back to COLD, all memory retired. */
+void plog_stop(struct plog *p, struct turns *t);
+/* Appends one decoded entry (e->pos > upto). */
+void plog_append(struct plog *p, const struct entry *e, uint64_t hash, uint64_t now_ms);
+/* Makes everything appended so far visible: one release a reply. */
+void plog_publish(struct plog *p);
+/* Unlinks and retires the oldest segment, unless it is the newest; false if there is none to give. */
+bool plog_evict(struct plog *p, struct turns *t);
+
+/* A page under construction; entries must ascend. */
+struct page_builder;
+struct page_builder *page_builder_new(uint64_t asked, bool backward);
+void page_builder_add(struct page_builder *b, const struct entry *e, uint64_t hash);
+size_t page_builder_count(const struct page_builder *b);
+/* Ends it at upto (>= the last record); frees the builder. A backward page was asked for from its
+ * end; its records are reversed. */
+struct plog_page *page_builder_take(struct page_builder *b, uint64_t upto, uint64_t now_ms);
+void page_builder_free(struct page_builder *b);
+void plog_add_page(struct plog *p, struct plog_page *page);
+/* Unlinks and retires the oldest page; false if there is none. */
+bool plog_evict_page(struct plog *p, struct turns *t);
+
+/* ---- shards, within a turn ---- */
+
+struct channel_key {
+    uint64_t hash; /* hash_bytes(name) */
+    struct slice name;
+};
+static inline bool plog_rec_is_of(const struct plog_rec *r, const struct channel_key *key)
+{
+    return r->hash == key->hash && slice_eq(plog_rec_channel(r), key->name);
+}
+
+/* What a turn may read: fixed once, so that the turn has one end. */
+struct plog_view {
+    uint64_t from, upto;
+};
+struct plog_view plog_view(const struct plog *p);
+
+/* Calls each(rec) for the records in (after, upto], ascending. -ENOENT if `after` is below what is
+ * there (a hole: nothing was called). */
+int plog_each(const struct plog *p, uint64_t after, uint64_t upto,
+              void (*each)(void *arg, const struct plog_rec *r), void *arg) _must_check_;
+
+/* One channel's records in (after, v->upto], newest first, into a growing array (rec_vec_done
+ * frees), at most `max`. -ENOENT if `after` is below what is there, also if feed evicted it
+ * meanwhile: *out is empty then. */
+struct rec_vec {
+    const struct plog_rec **v;
+    size_t n, cap;
+};
+void rec_vec_add(struct rec_vec *vec, const struct plog_rec *r);
+void rec_vec_done(struct rec_vec *vec);
+int plog_channel(const struct plog *p, const struct plog_view *v, uint64_t after,
+                 const struct channel_key *key, size_t max, struct rec_vec *out) _must_check_;
+
+/* The page that was asked for what follows pos: page->asked <= pos < page->upto; or, backward, one
+ * with page->from < pos <= page->upto. NULL: ask feed. */
+const struct plog_page *plog_page_at(const struct plog *p, uint64_t pos);
+const struct plog_page *plog_page_before(const struct plog *p, uint64_t pos);
+/* The next record of a page: NULL to begin with, NULL at the end. */
+const struct plog_rec *plog_page_next(const struct plog_page *page, const struct plog_rec *r);

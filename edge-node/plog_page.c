@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * plog_page.c: pages of a plog's older part: built by feed from one reply, scanned by shards.
+ *
+ * Pages form a short list, newest first; a page is one allocation. See plog.h.
+ */
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "common/base/buf.h"
+#include "edge-node/plog.h"
+#include "edge-node/turns.h"
+
+#define LOAD(p)     atomic_load_explicit(p, memory_order_acquire)
+#define STORE(p, v) atomic_store_explicit(p, v, memory_order_release)
+
+struct page_builder {
+    uint64_t asked;
+    bool backward;
+    size_t count;
+    uint64_t oldest_prev; /* prev of the entry with the lowest position */
+    struct buf recs;
+};
+
+struct page_builder *page_builder_new(uint64_t asked, bool backward)
+{
+    struct page_builder *b = mem_zalloc(sizeof(*b));
+
+    b->asked = asked;
+    b->backward = backward;
+    return b;
+}
+
+void page_builder_free(struct page_builder *b)
+{
+    if (!b)
+        return;
+    buf_done(&b->recs);
+    free(b);
+}
+
+size_t page_builder_count(const struct page_builder *b)
+{
+    return b->count;
+}
+
+void page_builder_add(struct page_builder *b, const struct entry *e, uint64_t hash)
+{
+    struct plog_rec head = {
+        .pos = e->pos,
+        .hash = hash,
+        .payload_len = (uint32_t)e->payload.n,
+        .tags_len = (uint32_t)e->tags.n,
+        .channel_len = (uint8_t)e->channel.n,
+        .tag_count = e->tag_count,
+        .kind = e->kind,
+        .marker = e->marker,
+    };
+    static const char zeros[8];
+    size_t end = b->recs.n + plog_rec_stride(&head);
+
+    if (!b->count || b->backward)
+        b->oldest_prev = e->prev;
+    b->count++;
+    buf_add(&b->recs, &head, offsetof(struct plog_rec, bytes));
+    buf_slice(&b->recs, e->channel);
+    buf_slice(&b->recs, e->tags);
+    buf_slice(&b->recs, e->payload);
+    buf_add(&b->recs, zeros, end - b->recs.n);
+}
+
+/* Entries of a backward fetch came newest first: lay them down the other way round. */
+static void copy_reversed(char *dst, const struct buf *src)
+{
+    char *at = dst + src->n;
+
+    for (size_t i = 0; i < src->n;) {
+        size_t n = plog_rec_stride((const struct plog_rec *)(const void *)(src->p + i));
+        at -= n;
+        memcpy(at, src->p + i, n);
+        i += n;
+    }
+}
+
+struct plog_page *page_builder_take(struct page_builder *b, uint64_t upto, uint64_t now_ms)
+{
+    struct plog_page *page = mem_zalloc(sizeof(*page) + b->recs.n);
+
+    page->from = page->asked = b->backward ? 0 : b->asked;
+    if (b->count && (b->backward || b->oldest_prev > b->asked))
+        page->from = b->oldest_prev;
+    page->upto = upto;
+    page->born_ms = now_ms;
+    page->backward = b->backward;
+    page->used = b->recs.n;
+    if (b->backward)
+        copy_reversed(page->data, &b->recs);
+    else if (b->recs.n)
+        memcpy(page->data, b->recs.p, b->recs.n);
+    page_builder_free(b);
+    return page;
+}
+
+void plog_add_page(struct plog *p, struct plog_page *page)
+{
+    atomic_init(&page->next, LOAD(&p->pages));
+    p->bytes += sizeof(*page) + page->used;
+    STORE(&p->pages, page);
+}
+
+bool plog_evict_page(struct plog *p, struct turns *t)
+{
+    _Atomic(struct plog_page *) *link = &p->pages;
+    struct plog_page *page = LOAD(link);
+
+    if (!page)
+        return false;
+    while (LOAD(&page->next)) {
+        link = &page->next;
+        page = LOAD(link);
+    }
+    STORE(link, (struct plog_page *)NULL);
+    p->bytes -= sizeof(*page) + page->used;
+    turns_retire(t, page, free);
+    return true;
+}
+
+const struct plog_page *plog_page_at(const struct plog *p, uint64_t pos)
+{
+    for (const struct plog_page *page = LOAD(&p->pages); page; page = LOAD(&page->next))
+        if (!page->backward && page->asked <= pos && pos < page->upto)
+            return page;
+    return NULL;
+}
+
+const struct plog_page *plog_page_before(const struct plog *p, uint64_t pos)
+{
+    for (const struct plog_page *page = LOAD(&p->pages); page; page = LOAD(&page->next))
+        if (page->backward && page->from < pos && pos <= page->upto)
+            return page;
+    return NULL;
+}
+
+const struct plog_rec *plog_page_next(const struct plog_page *page, const struct plog_rec *r)
+{
+    size_t at = 0;
+
+    if (r)
+        at = (size_t)((const char *)r - page->data) + plog_rec_stride(r);
+    if (at >= page->used)
+        return NULL;
+    return (const struct plog_rec *)(const void *)(page->data + at);
+}
