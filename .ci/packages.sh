@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+# shellcheck shell=bash
+# The system packages of Debian 12+ and Ubuntu 24.04+, in sets. `a|b`: whichever exists. `?p`: only if it
+# exists (it is part of another package, or absent, elsewhere).
+
+# usable PROGRAM MAJOR: is one of at least that major version on PATH already?
+usable() {
+    local version
+    version=$({ "$1" --version || "$1" -version; } 2>/dev/null | grep -oE '[0-9]+' | head -n 1) || return 1
+    [ -n "$version" ] && [ "$version" -ge "$2" ]
+}
+
+packages_demo() {
+    echo build-essential cmake ninja-build ccache pkg-config git \
+        librdkafka-dev libwebsockets-dev '?libwebsockets-evlib-ev' libhiredis-dev libev-dev \
+        libjansson-dev libjwt-dev libmicrohttpd-dev libssl-dev zlib1g-dev libcmocka-dev \
+        redis-server redis-tools python3 ca-certificates curl
+    usable node 18 || echo nodejs
+    usable npm 8 || echo npm
+}
+
+packages_kafka() {
+    usable java 17 || echo 'openjdk-17-jre-headless|default-jre-headless'
+    usable mvn 3 || echo maven
+}
+
+packages_test() {
+    packages_demo
+    packages_kafka
+    echo python3-venv python3-dev kcat gcovr
+    command -v chromium chromium-browser google-chrome >/dev/null || echo '?chromium'
+}
+
+packages_lint() {
+    echo build-essential cmake ninja-build pkg-config shellcheck python3 python3-venv git \
+        clang-format-14 clang-tidy-14 clang-14 '?libclang-rt-14-dev|?libclang-common-14-dev'
+    packages_demo
+}
+
+packages_bench() {
+    packages_demo
+    packages_kafka
+    echo python3-venv
+}
