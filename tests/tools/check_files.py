@@ -92,7 +92,7 @@ def check(name, root):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--root", type=Path, default=Path(__file__).resolve().parents[2])
-    parser.add_argument("paths", nargs="*", help="from the top; - reads them from standard input, NUL-separated")
+    parser.add_argument("paths", nargs="*", help="- reads them from standard input, NUL-separated")
     args = parser.parse_args()
     names = sys.stdin.read().split("\0") if args.paths == ["-"] else args.paths
     names = sorted(n for n in names if (args.root / n).is_file() and not (args.root / n).is_symlink())
