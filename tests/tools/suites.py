@@ -89,7 +89,9 @@ def count_cmocka(count, name, text, failed):
         if result == "OK":
             count.passed += 1
         elif result == "SKIPPED":
-            count.skip(full, "skipped by the test itself")
+            said = re.search(rf"^\[ RUN +\] {test}\n(.*)\n(?:.*\n)*?\[ +SKIPPED \] {test}$", text, re.M)
+            why = said[1].strip() if said and not said[1].startswith("[") else "(it prints no reason)"
+            count.skip(full, why)
         else:
             count.fail(full)
     if failed and count.failed == before:

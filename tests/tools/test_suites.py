@@ -13,6 +13,7 @@ CMOCKA = """\
 [ RUN      ] test_b
 [  FAILED  ] test_b
 [ RUN      ] test_c
+no IPv6 here
 [  SKIPPED ] test_c
 [==========] 3 test(s) run.
 [  PASSED  ] 1 test(s).
@@ -33,6 +34,10 @@ def test_cmocka_counts_each_test():
     suites.count_cmocka(count, "base/test_x", CMOCKA, True)
     assert str(count) == "1 passed, 1 failed, 1 skipped"
     assert count.failures == ["base/test_x:test_b"]
+    assert count.reasons == ["base/test_x:test_c: no IPv6 here"]
+    count = suites.Count()
+    suites.count_cmocka(count, "x", CMOCKA.replace("no IPv6 here\n", ""), True)
+    assert count.reasons == ["x:test_c: (it prints no reason)"]
 
 
 def test_cmocka_crash_is_a_failure():
