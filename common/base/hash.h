@@ -11,6 +11,7 @@
 /* CRC-32C (Castagnoli, reflected 0x1EDC6F41, as in iSCSI RFC 3720 B.4: "123456789" -> e3069283).
  * crc is 0 at the start; pass the last result to go on. Uses SSE4.2 where the CPU has it. */
 uint32_t crc32c(uint32_t crc, const void *p, size_t n);
+uint32_t crc32c_portable(uint32_t crc, const void *p, size_t n); /* the same by table, for its test */
 
 /* murmur2 as in the Java Kafka client (Utils.murmur2), seed 0x9747b28c. */
 uint32_t murmur2(const void *p, size_t n);
@@ -22,6 +23,7 @@ uint32_t crc32_ieee(const void *p, size_t n);
  * not be guessable. */
 void hash_seed(void);
 uint64_t hash_bytes(const void *p, size_t n);
+uint64_t siphash13(const uint64_t key[2], const void *p, size_t n);
 
 /* xxHash-like mixing of an integer (splitmix64 finaliser). */
 static inline uint64_t hash_u64(uint64_t x)
