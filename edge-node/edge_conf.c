@@ -5,7 +5,7 @@
  */
 #include "edge-node/edge_conf.h"
 
-#define KNOB(field, type, name, def, min, max, values, unit, doc)                                  \
+#define KNOB(field, type, name, def, min, max, values, unit, doc) \
     CONF_ROW(struct edge_conf, field, type, name, def, min, max, values, unit, doc),
 static const struct conf_spec specs[] = {
 #include "edge-node/edge_conf.def"

@@ -10,6 +10,7 @@
 
 #include "common/runtime/log.h"
 #include "common/runtime/proc.h"
+
 #include "edge-node/feed_impl.h"
 
 /* ---- links ---- */
@@ -267,7 +268,8 @@ static void relink_if_stale(struct feed *f, uint64_t oldest, uint64_t now)
 {
     if (oldest < BEACON_STALE_MS || now - f->relinked_ms < BEACON_STALE_MS)
         return;
-    log_warn("beacon_stale", " age_ms=%llu hint=\"no worker writes here, or this is not the primary\"",
+    log_warn("beacon_stale",
+             " age_ms=%llu hint=\"no worker writes here, or this is not the primary\"",
              (unsigned long long)oldest);
     f->relinked_ms = now;
     feed_link_restart(&f->control);
@@ -324,8 +326,8 @@ static void on_stop(struct ev_loop *loop, struct ev_async *w, int events)
     ev_break(loop, EVBREAK_ALL);
 }
 
-struct feed *feed_new(const struct edge_conf *conf, const struct namespaces *nss, struct turns *turns,
-                      struct feed_shard *shards, int shard_count)
+struct feed *feed_new(const struct edge_conf *conf, const struct namespaces *nss,
+                      struct turns *turns, struct feed_shard *shards, int shard_count)
 {
     struct feed *f = mem_zalloc(sizeof(*f));
 
@@ -402,8 +404,10 @@ bool feed_is_ready(struct feed *f, char *why, size_t why_size)
     for (uint32_t i = 0; i < f->nss->count; i++) {
         if (feed_topic(f, i))
             continue;
-        snprintf(why, why_size, "topic %s is not known in this region yet; is a fanfare-worker "
-                 "running for it?", f->nss->v[i].topic);
+        snprintf(why, why_size,
+                 "topic %s is not known in this region yet; is a fanfare-worker "
+                 "running for it?",
+                 f->nss->v[i].topic);
         return false;
     }
     snprintf(why, why_size, "ok");

@@ -9,6 +9,7 @@
 #pragma once
 
 #include "common/base/partitioner.h"
+
 #include "edge-node/plog.h"
 
 struct edge_conf;
@@ -23,7 +24,7 @@ struct topic_view {
     char log[LOG_ID_LEN + 1];
     int32_t partitions;
     enum partitioner partitioner;
-    bool unmapped;  /* producers partition otherwise: error 108 */
+    bool unmapped;   /* producers partition otherwise: error 108 */
     bool overridden; /* log_id was configured (a mirror may lag) */
     struct plog *plogs[];
 };
@@ -36,8 +37,8 @@ struct feed_shard {
 };
 
 /* ---- main ---- */
-struct feed *feed_new(const struct edge_conf *conf, const struct namespaces *nss, struct turns *turns,
-                      struct feed_shard *shards, int shard_count);
+struct feed *feed_new(const struct edge_conf *conf, const struct namespaces *nss,
+                      struct turns *turns, struct feed_shard *shards, int shard_count);
 void feed_start(struct feed *f); /* begins its thread */
 void feed_stop(struct feed *f);  /* ends it; the shards have ended before */
 void feed_free(struct feed *f);

@@ -11,6 +11,7 @@
 
 #include "common/base/hash.h"
 #include "common/runtime/log.h"
+
 #include "edge-node/feed_impl.h"
 
 #define PAGE_BYTES_SHARE 4 /* pages take at most this part of plog_bytes */
@@ -173,8 +174,9 @@ static void fetch(struct feed *f, struct plog *p, uint64_t pos, bool backward)
     p->fetches++;
     if (backward) {
         at.n = entry_id_print(id, pos);
-        redis_cmd_entries(f->history.conn, &ops, x, 6,
-                          (struct slice[]){SLICE("XREVRANGE"), k, at, SLICE("-"), SLICE("COUNT"), n});
+        redis_cmd_entries(
+            f->history.conn, &ops, x, 6,
+            (struct slice[]){SLICE("XREVRANGE"), k, at, SLICE("-"), SLICE("COUNT"), n});
         return;
     }
     id[0] = '('; /* exclusive */

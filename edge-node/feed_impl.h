@@ -12,18 +12,19 @@
 #include "common/base/list.h"
 #include "common/io/redis.h"
 #include "common/runtime/namespace.h"
+
 #include "edge-node/edge_conf.h"
 #include "edge-node/edge_metric.h"
 #include "edge-node/feed.h"
 #include "edge-node/turns.h"
 
-#define GROUP_STREAMS   16      /* most streams on one connection: measured, each re-blocks on all */
+#define GROUP_STREAMS   16 /* most streams on one connection: measured, each re-blocks on all */
 #define XREAD_BLOCK_MS  "1000"
 #define REPLY_COUNT_MAX 500
 #define REPLY_BYTES     MIB(1)
-#define IDLE_KEEP_MS    30000   /* a partition nobody listens to is tailed that long */
+#define IDLE_KEEP_MS    30000 /* a partition nobody listens to is tailed that long */
 #define PAGE_KEEP_MS    5000
-#define FETCHES_MAX     4       /* history replies under way a plog */
+#define FETCHES_MAX     4 /* history replies under way a plog */
 #define BEACON_STALE_MS 3000
 
 /* A Redis connection that comes back by itself, with growing pauses. */
@@ -42,12 +43,12 @@ struct feed_group {
     struct link link;
     struct plog *plogs[GROUP_STREAMS];
     uint32_t count;
-    uint32_t hint;             /* index of the stream the last entry was of */
-    bool reading;              /* an XREAD is unanswered */
-    bool changed;              /* the set changed meanwhile: unblock it */
-    struct ev_timer unblock;   /* again every 5 ms: one that comes before the block is lost */
-    uint64_t entries, bytes;   /* for the mean size; halved now and then */
-    uint32_t touched, fresh;   /* within a reply: bit per stream; entries */
+    uint32_t hint;           /* index of the stream the last entry was of */
+    bool reading;            /* an XREAD is unanswered */
+    bool changed;            /* the set changed meanwhile: unblock it */
+    struct ev_timer unblock; /* again every 5 ms: one that comes before the block is lost */
+    uint64_t entries, bytes; /* for the mean size; halved now and then */
+    uint32_t touched, fresh; /* within a reply: bit per stream; entries */
 };
 
 struct topic {
@@ -68,7 +69,7 @@ struct feed {
     struct ev_loop *loop;
     struct ev_async asked; /* shards */
     struct ev_async stop;
-    struct ev_timer tick;  /* 100 ms */
+    struct ev_timer tick; /* 100 ms */
     uint64_t ticks;
 
     struct link control; /* topics, beacon, CLIENT UNBLOCK */
@@ -79,17 +80,18 @@ struct feed {
     uint32_t plog_top; /* highest id in use + 1 */
     size_t bytes;      /* of all plogs */
     bool beacon_asked;
-    uint64_t relinked_ms; /* when a stale beacon made us reconnect */
+    uint64_t relinked_ms;         /* when a stale beacon made us reconnect */
     _Atomic uint64_t answered_ms; /* Redis' last answer, own monotonic time */
     _Atomic uint64_t asks[FEED_PLOGS_MAX / 64];
 };
 
 /* feed.c */
-void feed_link_start(struct link *l, struct feed *f, const char *name, void (*on_up)(struct link *));
+void feed_link_start(struct link *l, struct feed *f, const char *name,
+                     void (*on_up)(struct link *));
 void feed_link_stop(struct link *l);
 void feed_link_restart(struct link *l);
 void feed_wake(struct feed *f, int shard);
-void feed_signal(struct feed *f, struct plog *p); /* its shards shall look at it */
+void feed_signal(struct feed *f, struct plog *p);      /* its shards shall look at it */
 void feed_count_bytes(struct feed *f, struct plog *p); /* p->bytes changed: add up, evict */
 bool feed_is_tailed(const struct plog *p);
 

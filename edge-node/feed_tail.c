@@ -13,6 +13,7 @@
 
 #include "common/base/hash.h"
 #include "common/runtime/log.h"
+
 #include "edge-node/feed_impl.h"
 
 static void read_more(struct feed_group *g);
@@ -66,7 +67,8 @@ static void on_entry(void *arg, struct slice key, uint64_t pos, struct slice fie
     }
     if (e.prev > end_of(p))
         on_hole(g->link.f, p, &e);
-    plog_append(p, &e, hash_bytes(e.channel.p, e.channel.n), (uint64_t)(ev_now(g->link.f->loop) * 1e3));
+    plog_append(p, &e, hash_bytes(e.channel.p, e.channel.n),
+                (uint64_t)(ev_now(g->link.f->loop) * 1e3));
     g->touched |= 1u << g->hint;
     g->fresh++;
     g->entries++;

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "common/runtime/log.h"
+
 #include "edge-node/feed_impl.h"
 
 struct question { /* which topic an answer belongs to */
@@ -106,8 +107,8 @@ static void view_change(struct feed *f, struct topic *t, struct topic_view *v)
         atomic_store(&t->view, v);
         turns_retire(f->turns, old, free);
     } else if (add_plogs(f, v)) {
-        log_info("topic", " topic=%s log=%s partitions=%d", log_value(slice_of(t->ns->topic)), v->log,
-                 (int)v->partitions);
+        log_info("topic", " topic=%s log=%s partitions=%d", log_value(slice_of(t->ns->topic)),
+                 v->log, (int)v->partitions);
         atomic_store(&t->view, v);
         if (old)
             retire_view(f, old);
@@ -219,5 +220,6 @@ void feed_beacon_poll(struct feed *f)
     if (f->beacon_asked || f->ticks % 3 || !f->control.conn || !redis_conn_is_up(f->control.conn))
         return;
     f->beacon_asked = true;
-    redis_cmd(f->control.conn, on_beacon, f, 2, (struct slice[]){SLICE("HGETALL"), SLICE(KEY_BEACON)});
+    redis_cmd(f->control.conn, on_beacon, f, 2,
+              (struct slice[]){SLICE("HGETALL"), SLICE(KEY_BEACON)});
 }

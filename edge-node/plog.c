@@ -16,12 +16,13 @@
 #include <stdlib.h>
 
 #include "common/base/hash.h"
+
 #include "edge-node/turns.h"
 
-#define LOAD(p)       atomic_load_explicit(p, memory_order_acquire)
-#define LOAD_OWN(p)   atomic_load_explicit(p, memory_order_relaxed)
-#define STORE(p, v)   atomic_store_explicit(p, v, memory_order_release)
-#define BUCKET_OF(h)  ((h) & (PLOG_BUCKETS - 1))
+#define LOAD(p)      atomic_load_explicit(p, memory_order_acquire)
+#define LOAD_OWN(p)  atomic_load_explicit(p, memory_order_relaxed)
+#define STORE(p, v)  atomic_store_explicit(p, v, memory_order_release)
+#define BUCKET_OF(h) ((h) & (PLOG_BUCKETS - 1))
 
 typedef _Atomic(const struct plog_rec *) bucket_t;
 
@@ -243,24 +244,26 @@ void rec_vec_done(struct rec_vec *vec)
 }
 
 int plog_channel(const struct plog *p, const struct plog_view *v, uint64_t after,
-                 const struct channel_key *key, size_t max, struct rec_vec *out)
+                 const struct channel_key *key, size_t steps, struct rec_vec *out)
 {
     const struct plog_rec *r;
+    int rc = 0;
 
     out->n = 0;
     if (after < v->from)
         return -ENOENT;
     r = LOAD(&p->buckets[BUCKET_OF(key->hash)]);
-    while (r && r->pos > after && out->n < max) {
+    while (r && r->pos > after && steps) {
         if (r->pos <= v->upto && plog_rec_is_of(r, key))
             rec_vec_add(out, r);
-        if (r->back_pos <= after)
-            break;
-        r = r->back;
+        r = r->back_pos > after ? r->back : NULL;
+        steps--;
     }
-    if (LOAD(&p->from) > after) { /* evicted while we walked: buckets may have been cleared */
+    if (LOAD(&p->from) > after) /* evicted while we walked: buckets may have been cleared */
+        rc = -ENOENT;
+    else if (r && r->pos > after)
+        rc = -E2BIG;
+    if (rc == -ENOENT)
         out->n = 0;
-        return -ENOENT;
-    }
-    return 0;
+    return rc;
 }

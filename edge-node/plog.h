@@ -81,9 +81,9 @@ struct plog_seg {
 struct feed_group;
 
 enum plog_state {
-    PLOG_COLD,  /* its position isn't known yet */
+    PLOG_COLD, /* its position isn't known yet */
     PLOG_READY,
-    PLOG_GONE,  /* its log was superseded: clients are told */
+    PLOG_GONE, /* its log was superseded: clients are told */
 };
 
 /* One page of the older part: every record in (from, upto]. It was asked for from `asked` on; where
@@ -109,9 +109,9 @@ struct plog {
     _Atomic(struct plog_seg *) newest;
     _Atomic(struct plog_page *) pages;
     _Atomic(const struct plog_rec *) *buckets; /* set before PLOG_READY */
-    _Atomic uint64_t kafka_low, kafka_end; /* greatest seen in the beacon, positions */
-    _Atomic uint64_t beacon_ms;            /* own monotonic time of the beacon's last change */
-    _Atomic int beacon_state;              /* enum beacon_state */
+    _Atomic uint64_t kafka_low, kafka_end;     /* greatest seen in the beacon, positions */
+    _Atomic uint64_t beacon_ms;                /* own monotonic time of the beacon's last change */
+    _Atomic int beacon_state;                  /* enum beacon_state */
 
     /* shards write, feed reads: who tails it, and the position each wants history after (+1, 0 =
      * none; the top bit asks for the page that ends there instead) */
@@ -124,7 +124,7 @@ struct plog {
     struct feed_group *group;    /* the connection that tails it; NULL: none */
     uint64_t idle_ms;            /* since when nobody tails it; 0: somebody does */
     uint64_t beacon_counter;
-    uint32_t fetches;            /* history replies under way */
+    uint32_t fetches; /* history replies under way */
     bool starting;
 };
 
@@ -183,8 +183,8 @@ int plog_each(const struct plog *p, uint64_t after, uint64_t upto,
               void (*each)(void *arg, const struct plog_rec *r), void *arg) _must_check_;
 
 /* One channel's records in (after, v->upto], newest first, into a growing array (rec_vec_done
- * frees), at most `max`. -ENOENT if `after` is below what is there, also if feed evicted it
- * meanwhile: *out is empty then. */
+ * frees), -ENOENT if `after` is below what is there, also if feed evicted it meanwhile;
+ * *out is empty then. -E2BIG if more than `steps` links would have to be followed: *out has the newest. */
 struct rec_vec {
     const struct plog_rec **v;
     size_t n, cap;
@@ -192,7 +192,7 @@ struct rec_vec {
 void rec_vec_add(struct rec_vec *vec, const struct plog_rec *r);
 void rec_vec_done(struct rec_vec *vec);
 int plog_channel(const struct plog *p, const struct plog_view *v, uint64_t after,
-                 const struct channel_key *key, size_t max, struct rec_vec *out) _must_check_;
+                 const struct channel_key *key, size_t steps, struct rec_vec *out) _must_check_;
 
 /* The page that was asked for what follows pos: page->asked <= pos < page->upto; or, backward, one
  * with page->from < pos <= page->upto. NULL: ask feed. */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "common/base/buf.h"
+
 #include "edge-node/plog.h"
 #include "edge-node/turns.h"
 

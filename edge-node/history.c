@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * history.c: see history.h. Forward goes the way of a resuming subscription (hub_scan, hub_page);
+ * in reverse the newest come from the plog's back links, older ones from pages fetched backwards.
+ */
+#include "edge-node/history.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "edge-node/edge_metric.h"
+
+struct history_req {
+    struct waiter w;
+    struct history_req *next;
+    struct channel *ch;
+    uint32_t cmd_id;
+    bool has_since, reverse, foreign, begun;
+    char epoch[LOG_ID_LEN + 1];
+    int64_t limit;
+    uint64_t pos; /* forward: all up to here was looked at; reverse: all above it */
+    uint64_t seen;
+    struct buf pubs;
+};
+
+static void try_now(struct hub *h, struct waiter *w);
+static void expire(struct hub *h, struct waiter *w);
+
+void history_new(struct session *s, struct channel *ch, const struct command *cmd)
+{
+    struct history_req *q = mem_zalloc(sizeof(*q));
+    struct slice epoch = cmd->cursor.epoch;
+
+    q->ch = ch;
+    q->cmd_id = cmd->id;
+    q->has_since = cmd->has_since;
+    q->reverse = cmd->reverse;
+    q->limit = cmd->limit < 0 ? INT64_MAX : cmd->limit;
+    q->pos = cmd->cursor.offset;
+    q->foreign = epoch.n && epoch.n != LOG_ID_LEN;
+    if (epoch.n == LOG_ID_LEN)
+        memcpy(q->epoch, epoch.p, LOG_ID_LEN);
+    q->w.try_now = try_now;
+    q->w.expire = expire;
+    q->next = s->history;
+    s->history = q;
+    s->requests++;
+    waiter_add(s->h, &q->w, s);
+}
+
+static void req_free(struct history_req *q)
+{
+    struct session *s = q->w.s;
+    struct history_req **link = &s->history;
+
+    while (*link != q)
+        link = &(*link)->next;
+    *link = q->next;
+    s->requests--;
+    waiter_drop(&q->w);
+    hub_channel_unref(q->ch);
+    buf_done(&q->pubs);
+    free(q);
+}
+
+void history_drop_all(struct session *s)
+{
+    while (s->history)
+        req_free(s->history);
+}
+
+static void fail(struct history_req *q, int code)
+{
+    struct session *s = q->w.s;
+
+    METRIC_ADD(command_errors, 1);
+    s->proto->error(&s->out, q->cmd_id, code);
+    session_dirty(s);
+    req_free(q);
+}
+
+static void finish(struct history_req *q)
+{
+    struct session *s = q->w.s;
+    const struct tail *t = q->ch->tail;
+
+    if (s->out.n >= (size_t)s->h->conf->write_max) { /* the client has enough to read for now */
+        waiter_move(&q->w, &s->blocked);
+        session_dirty(s);
+        return;
+    }
+    s->proto->history(&s->out, q->cmd_id, slice_of(t->p->log), t->cursor, buf_as_slice(&q->pubs));
+    session_dirty(s);
+    req_free(q);
+}
+
+static bool is_full(const struct history_req *q)
+{
+    return !q->limit || q->pubs.n >= (size_t)q->w.s->h->conf->write_max;
+}
+
+static void take(struct history_req *q, const struct plog_rec *r)
+{
+    if (is_full(q))
+        return;
+    q->w.s->proto->pub(&q->pubs, r, false);
+    q->limit--;
+}
+
+/* ---- forward ---- */
+
+static void forward(struct history_req *q)
+{
+    struct tail *t = q->ch->tail;
+
+    while (q->pos < t->cursor && !is_full(q)) {
+        const struct plog_page *page;
+        const struct rec_vec *v = &q->ch->scan;
+        uint64_t upto;
+        if (hub_scan(q->ch, q->pos) == 0) {
+            upto = q->ch->scan_upto;
+        } else {
+            page = hub_page(&q->w, t, q->pos);
+            if (!page)
+                return;
+            if (q->has_since && q->pos && q->pos < page->from) {
+                fail(q, ERROR_UNRECOVERABLE_POSITION);
+                return;
+            }
+            v = &q->ch->paged;
+            if (q->ch->paged_turn != q->ch->h->turn)
+                v = &(const struct rec_vec){NULL, 0, 0};
+            upto = page->upto;
+        }
+        for (size_t i = 0; i < v->n; i++)
+            if (v->v[i]->pos > q->pos)
+                take(q, v->v[i]);
+        q->seen += upto - q->pos;
+        q->pos = upto;
+        if (q->seen > HISTORY_BUDGET && !is_full(q)) {
+            fail(q, ERROR_TOO_MANY_REQUESTS);
+            return;
+        }
+    }
+    finish(q);
+}
+
+/* ---- reverse ---- */
+
+static void take_page(struct history_req *q, const struct plog_page *page)
+{
+    struct channel_key key = {q->ch->node.hash, channel_name(q->ch)};
+    struct rec_vec found = {NULL, 0, 0};
+    const struct plog_rec *r = NULL;
+
+    while ((r = plog_page_next(page, r))) {
+        q->seen++;
+        if (r->pos <= q->pos && plog_rec_is_of(r, &key))
+            rec_vec_add(&found, r);
+    }
+    while (found.n)
+        take(q, found.v[--found.n]);
+    rec_vec_done(&found);
+    q->pos = page->from;
+}
+
+/* What the plog has: newest first as its links go. */
+static void take_plog(struct history_req *q)
+{
+    struct channel_key key = {q->ch->node.hash, channel_name(q->ch)};
+    struct plog *p = q->ch->tail->p;
+    struct plog_view v = {plog_view(p).from, q->ch->tail->cursor};
+    struct rec_vec found = {NULL, 0, 0};
+    int rc = plog_channel(p, &v, v.from, &key, HISTORY_BUDGET, &found);
+
+    for (size_t i = 0; i < found.n; i++)
+        if (found.v[i]->pos <= q->pos)
+            take(q, found.v[i]);
+    if (rc == 0 && q->pos > v.from)
+        q->pos = v.from;
+    else if (rc == -E2BIG && found.n && found.v[found.n - 1]->pos <= q->pos)
+        q->pos = found.v[found.n - 1]->pos - 1;
+    rec_vec_done(&found);
+}
+
+static void reverse(struct history_req *q)
+{
+    struct tail *t = q->ch->tail;
+
+    while (q->pos && !is_full(q)) {
+        const struct plog_page *page = plog_page_before(t->p, q->pos);
+        if (!page) {
+            waiter_move(&q->w, &t->waiting);
+            feed_want(q->ch->h->feed, q->ch->h->index, t->p, q->pos, true);
+            return;
+        }
+        take_page(q, page);
+        if (q->seen > HISTORY_BUDGET && !is_full(q)) {
+            fail(q, ERROR_TOO_MANY_REQUESTS);
+            return;
+        }
+    }
+    finish(q);
+}
+
+static void begin_reverse(struct history_req *q)
+{
+    uint64_t cursor = q->ch->tail->cursor;
+
+    if (!q->has_since || !q->pos || q->pos > cursor)
+        q->pos = cursor;
+    else
+        q->pos--; /* those before `since` */
+    if (q->pos > plog_view(q->ch->tail->p).from)
+        take_plog(q);
+}
+
+/* ---- the waiter ---- */
+
+static void try_now(struct hub *h, struct waiter *w)
+{
+    struct history_req *q = container_of(w, struct history_req, w);
+    const struct topic_view *view;
+    int rc = hub_resolve(h, q->ch, &view);
+
+    if (rc == -EAGAIN) {
+        waiter_move(w, q->ch->tail ? &q->ch->tail->waiting : &h->waiting);
+        return;
+    }
+    if (rc || q->ch->any) {
+        fail(q, rc == -ESTALE ? ERROR_INTERNAL : ERROR_NOT_AVAILABLE);
+        return;
+    }
+    if (q->foreign || (q->epoch[0] && strcmp(q->epoch, q->ch->tail->p->log) != 0)) {
+        fail(q, ERROR_UNRECOVERABLE_POSITION);
+        return;
+    }
+    if (!q->begun && q->reverse)
+        begin_reverse(q);
+    q->begun = true;
+    if (q->reverse)
+        reverse(q);
+    else
+        forward(q);
+}
+
+static void expire(struct hub *h, struct waiter *w)
+{
+    struct history_req *q = container_of(w, struct history_req, w);
+
+    (void)h;
+    fail(q, q->seen ? ERROR_TOO_MANY_REQUESTS : ERROR_INTERNAL);
+}

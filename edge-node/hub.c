@@ -1,0 +1,369 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hub.c: channels, tails and waiters: who is where. turn.c moves them.
+ */
+#include "edge-node/hub.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "common/base/clock.h"
+#include "common/base/hash.h"
+
+#include "edge-node/edge_metric.h"
+#include "edge-node/sub.h"
+#include "edge-node/turn.h"
+
+void hub_init(struct hub *h, const struct edge_conf *conf, const struct namespaces *nss,
+              struct feed *feed, struct turns *turns)
+{
+    *h = (struct hub){.conf = conf, .nss = nss, .feed = feed, .turns = turns};
+    h->now_ms = clock_mono_ms();
+    h->scratch = turn_scratch_new();
+    hmap_init(&h->channels);
+    wheel_init(&h->wheel, h->now_ms);
+    list_init(&h->sessions);
+    list_init(&h->todo);
+    list_init(&h->waiting);
+    list_init(&h->due);
+    list_init(&h->dirty);
+    list_init(&h->dead);
+}
+
+void hub_done(struct hub *h)
+{
+    must(list_is_empty(&h->sessions));
+    turn_scratch_free(h->scratch);
+    buf_done(&h->frame);
+    hmap_done(&h->channels);
+}
+
+/* ---- tails ---- */
+
+static struct tail *tail_ref(struct hub *h, struct plog *p)
+{
+    struct tail *t = h->tails[p->id];
+
+    if (!t || t->p != p) {
+        t = mem_zalloc(sizeof(*t));
+        t->h = h;
+        t->p = p;
+        list_init(&t->channels);
+        list_init(&t->waiting);
+        h->tails[p->id] = t;
+        feed_tail(h->feed, h->index, p, true);
+    }
+    t->refs++;
+    return t;
+}
+
+static void tail_unref(struct tail *t)
+{
+    struct hub *h = t->h;
+
+    must(t->refs);
+    if (--t->refs)
+        return;
+    list_splice_tail(&h->todo, &t->waiting);
+    feed_tail(h->feed, h->index, t->p, false);
+    if (h->tails[t->p->id] == t)
+        h->tails[t->p->id] = NULL;
+    free(t);
+}
+
+/* ---- channels ---- */
+
+static struct channel *channel_find(const struct hub *h, struct slice name, uint64_t hash)
+{
+    struct hmap_node *n;
+
+    for (n = hmap_first(&h->channels, hash); n; n = hmap_next(n)) {
+        struct channel *ch = container_of(n, struct channel, node);
+        if (ch->name_len == name.n && !memcmp(ch->name, name.p, name.n))
+            return ch;
+    }
+    return NULL;
+}
+
+struct channel *hub_channel(struct hub *h, const struct namespace *ns, struct slice name)
+{
+    uint64_t hash = hash_bytes(name.p, name.n);
+    struct channel *ch = channel_find(h, name, hash);
+
+    if (!ch) {
+        ch = mem_zalloc(sizeof(*ch) + name.n);
+        ch->h = h;
+        ch->ns = ns;
+        ch->name_len = (uint8_t)name.n;
+        memcpy(ch->name, name.p, name.n);
+        list_init(&ch->in_tail);
+        hmap_insert(&h->channels, &ch->node, hash);
+        METRIC_ADD(channels, 1);
+    }
+    ch->sub_count++;
+    return ch;
+}
+
+static void any_tails(struct channel *ch, bool on)
+{
+    struct hub *h = ch->h;
+
+    for (uint32_t i = 0; i < ch->any_count; i++) {
+        struct plog *p = ch->any[i];
+        if (on)
+            tail_ref(h, p);
+        else
+            tail_unref(h->tails[p->id]);
+    }
+}
+
+/* Lets go of the tail: the channel is free to be resolved anew. */
+static void channel_unresolve(struct channel *ch)
+{
+    list_del(&ch->in_tail);
+    if (ch->tail)
+        tail_unref(ch->tail);
+    ch->tail = NULL;
+    any_tails(ch, false);
+    free((void *)ch->any);
+    ch->any = NULL;
+    ch->any_count = 0;
+}
+
+void hub_channel_unref(struct channel *ch)
+{
+    struct hub *h = ch->h;
+
+    must(ch->sub_count && ch->sub_count > ch->live);
+    if (--ch->sub_count)
+        return;
+    channel_unresolve(ch);
+    hmap_remove(&h->channels, &ch->node);
+    rec_vec_done(&ch->fresh);
+    rec_vec_done(&ch->scan);
+    rec_vec_done(&ch->paged);
+    free(ch->slots);
+    free(ch);
+    METRIC_ADD(channels, -1);
+}
+
+static struct slice key_of(const struct channel *ch)
+{
+    const struct namespace *ns;
+    struct slice key = {ch->name, ch->name_len};
+    struct slice name = key;
+
+    must(namespaces_of_channel(ch->h->nss, name, &ns, &key) == 0);
+    return key;
+}
+
+static void resolve_any(struct channel *ch, const struct topic_view *v)
+{
+    ch->any_count = (uint32_t)v->partitions;
+    ch->any = mem_alloc(sizeof(ch->any[0]) * ch->any_count);
+    memcpy(ch->any, v->plogs, sizeof(ch->any[0]) * ch->any_count);
+    any_tails(ch, true);
+}
+
+/* Sets a new tail's cursor once its plog's position is known; nobody is live on it before. */
+static bool tail_begin(struct tail *t)
+{
+    if (!t->ready && atomic_load(&t->p->state) == PLOG_READY) {
+        t->cursor = plog_view(t->p).upto;
+        t->ready = true;
+    }
+    return t->ready;
+}
+
+static bool any_is_ready(const struct channel *ch)
+{
+    for (uint32_t i = 0; i < ch->any_count; i++)
+        if (!tail_begin(ch->h->tails[ch->any[i]->id]))
+            return false;
+    return true;
+}
+
+int hub_resolve(struct hub *h, struct channel *ch, const struct topic_view **ret_view)
+{
+    const struct topic_view *v = feed_topic(h->feed, ch->ns->index);
+
+    if (!v)
+        return -EAGAIN;
+    *ret_view = v;
+    if (v->unmapped && v->partitioner != PARTITIONER_ANY)
+        return -EXDEV;
+    if (ch->tail &&
+        (atomic_load(&ch->tail->p->state) == PLOG_GONE || strcmp(ch->tail->p->log, v->log)))
+        return -ESTALE; /* its turn to be told comes with the plog's signal */
+    if (!ch->tail && !ch->any) {
+        if (v->partitioner == PARTITIONER_ANY) {
+            resolve_any(ch, v);
+        } else {
+            int32_t p = partitioner_of(v->partitioner, key_of(ch), v->partitions);
+            ch->tail = tail_ref(h, v->plogs[p]);
+            list_add_tail(&ch->tail->channels, &ch->in_tail);
+        }
+    }
+    if (ch->any)
+        return any_is_ready(ch) ? 0 : -EAGAIN;
+    return tail_begin(ch->tail) ? 0 : -EAGAIN;
+}
+
+struct channel *hub_channel_of_rec(const struct hub *h, const struct plog_rec *r)
+{
+    return channel_find(h, plog_rec_channel(r), r->hash);
+}
+
+/* ---- older records ---- */
+
+#define SCAN_STEPS 4096 /* most links or positions one scan goes over: bounded work a turn */
+
+struct collect {
+    struct channel_key key;
+    struct rec_vec *to;
+};
+
+static void collect_one(void *arg, const struct plog_rec *r)
+{
+    struct collect *c = arg;
+
+    if (plog_rec_is_of(r, &c->key))
+        rec_vec_add(c->to, r);
+}
+
+static void reverse(struct rec_vec *v)
+{
+    for (size_t i = 0; i < v->n / 2; i++) {
+        const struct plog_rec *r = v->v[i];
+        v->v[i] = v->v[v->n - 1 - i];
+        v->v[v->n - 1 - i] = r;
+    }
+}
+
+int hub_scan(struct channel *ch, uint64_t after)
+{
+    struct tail *t = ch->tail;
+    struct collect c = {{ch->node.hash, channel_name(ch)}, &ch->scan};
+    struct plog_view v = {plog_view(t->p).from, t->cursor};
+    int rc;
+
+    if (ch->scan_turn == ch->h->turn && after >= ch->scan_from &&
+        (after < ch->scan_upto || ch->scan_upto == t->cursor))
+        return 0;
+    ch->scan_turn = 0;
+    ch->scan_upto = t->cursor;
+    rc = plog_channel(t->p, &v, after, &c.key, SCAN_STEPS, &ch->scan);
+    if (rc == 0) {
+        reverse(&ch->scan);
+    } else if (rc == -E2BIG) { /* a busy channel, far behind: forward, a part of the way */
+        if (t->cursor - after > SCAN_STEPS)
+            ch->scan_upto = after + SCAN_STEPS;
+        ch->scan.n = 0;
+        rc = plog_each(t->p, after, ch->scan_upto, collect_one, &c);
+    }
+    if (rc)
+        return rc;
+    ch->scan_turn = ch->h->turn;
+    ch->scan_from = after;
+    return 0;
+}
+
+static void scan_page(struct hub *h, const struct plog_page *page)
+{
+    const struct plog_rec *r = NULL;
+
+    while ((r = plog_page_next(page, r))) {
+        struct channel *ch = hub_channel_of_rec(h, r);
+        if (!ch || ch->sub_count == ch->live)
+            continue;
+        if (ch->paged_turn != h->turn)
+            ch->paged.n = 0;
+        ch->paged_turn = h->turn;
+        rec_vec_add(&ch->paged, r);
+    }
+}
+
+const struct plog_page *hub_page(struct waiter *w, struct tail *t, uint64_t pos)
+{
+    struct hub *h = t->h;
+    const struct plog_page *page = t->page;
+
+    if (t->page_turn == h->turn) { /* one page of a plog a turn: the others' turn comes */
+        if (page->asked <= pos && pos < page->upto)
+            return page;
+        waiter_move(w, &h->todo);
+        h->again(h->again_arg);
+        return NULL;
+    }
+    page = plog_page_at(t->p, pos);
+    if (!page) {
+        waiter_move(w, &t->waiting);
+        feed_want(h->feed, h->index, t->p, pos, false);
+        return NULL;
+    }
+    t->page = page;
+    t->page_turn = h->turn;
+    scan_page(h, page);
+    if (page->upto < plog_view(t->p).from) /* the next one, while this one is being sent */
+        feed_want(h->feed, h->index, t->p, page->upto, false);
+    return page;
+}
+
+/* ---- the live ---- */
+
+void hub_live(struct sub *sub)
+{
+    struct channel *ch = sub->ch;
+
+    must(!sub->live && sub->answered);
+    waiter_drop(&sub->w);
+    if (ch->live == ch->slot_cap) {
+        ch->slot_cap = ch->slot_cap ? ch->slot_cap * 2 : 2;
+        ch->slots = mem_realloc(ch->slots, ch->slot_cap * sizeof(*ch->slots));
+    }
+    sub->slot = ch->live;
+    ch->slots[ch->live++] = (struct hub_slot){sub->w.s, sub};
+    sub->live = true;
+    METRIC_ADD(lagging, -1);
+}
+
+void hub_unlive(struct sub *sub)
+{
+    struct channel *ch = sub->ch;
+
+    must(sub->live && ch->slots[sub->slot].sub == sub);
+    ch->slots[sub->slot] = ch->slots[--ch->live];
+    ch->slots[sub->slot].sub->slot = sub->slot;
+    sub->live = false;
+    METRIC_ADD(lagging, 1);
+}
+
+/* ---- waiters ---- */
+
+void waiter_add(struct hub *h, struct waiter *w, struct session *s)
+{
+    w->s = s;
+    w->due_ms = h->now_ms + ANSWER_MS;
+    list_init(&w->node);
+    list_init(&w->due_node);
+    list_add_tail(&h->todo, &w->node);
+    list_add_tail(&h->due, &w->due_node); /* all wait equally long: the list is in order */
+    h->again(h->again_arg);
+}
+
+void waiter_answered(struct waiter *w)
+{
+    list_del(&w->due_node);
+}
+
+void waiter_move(struct waiter *w, struct list *to)
+{
+    list_move_tail(to, &w->node);
+}
+
+void waiter_drop(struct waiter *w)
+{
+    list_del(&w->node);
+    list_del(&w->due_node);
+}

@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hub.h: everything of a shard that is not a socket: its channels, its cursors over the plogs, the
+ * sessions and what they wait for; and the turn, in which all of it moves.
+ *
+ * One hub a shard, one thread. The plogs are read only within hub_turn(). Commands that arrive
+ * between turns leave waiters in `todo`; the next turn tries them.
+ *
+ *   turn:  advance tails → publish blocks → try waiters → flush sessions → reap
+ *
+ * Invariant between turns: a live subscription has been sent every record of its channel up to its
+ * tail's cursor; any other subscription knows its own position.
+ */
+#pragma once
+
+#include "common/base/hmap.h"
+#include "common/base/list.h"
+#include "common/runtime/namespace.h"
+
+#include "edge-node/block.h"
+#include "edge-node/edge_conf.h"
+#include "edge-node/feed.h"
+#include "edge-node/wheel.h"
+
+struct hub;
+struct session;
+struct sub;
+struct token_keys;
+
+#define ANSWER_MS 2000 /* every command is answered by then; SDKs give up after 5 s */
+
+/* A shard's cursor over one plog. */
+struct tail {
+    struct hub *h;
+    struct plog *p;
+    bool ready;      /* cursor is known */
+    uint64_t cursor; /* everything up to here was published to the live */
+    uint64_t before; /* the cursor before the turn that moved it last */
+    uint32_t refs;   /* channels on it */
+    struct list channels;
+    struct list waiting;          /* waiters to try when the plog moves */
+    const struct plog_page *page; /* the one that was scanned in turn page_turn */
+    uint64_t page_turn;
+};
+
+struct hub_slot {
+    struct session *s;
+    struct sub *sub;
+};
+
+struct channel {
+    struct hmap_node node;
+    struct hub *h;
+    const struct namespace *ns;
+    struct tail *tail;   /* NULL: not resolved yet, or `any` */
+    struct list in_tail; /* membership of tail->channels */
+    struct plog **any;   /* keys may be in each of these: live only; else NULL */
+    uint32_t any_count;
+    uint32_t sub_count; /* all states */
+    uint32_t live, slot_cap;
+    struct hub_slot *slots; /* the live */
+
+    /* Within a turn; what a *_turn field names is valid in that turn only. */
+    struct rec_vec fresh; /* records to publish */
+    struct rec_vec scan;  /* from the plog, ascending: all in (scan_from, scan_upto] */
+    struct rec_vec paged; /* from tail->page, ascending */
+    uint64_t scan_turn, scan_from, scan_upto, paged_turn;
+
+    uint8_t name_len;
+    char name[];
+};
+
+static inline struct slice channel_name(const struct channel *ch)
+{
+    return (struct slice){ch->name, ch->name_len};
+}
+
+/* Something that waits for data: a subscription that isn't live, or a history request. It is in
+ * exactly one list: hub->todo, hub->waiting (for a topic), tail->waiting, session->blocked or
+ * session->held; none while live. */
+struct waiter {
+    struct list node;
+    struct list due_node; /* hub->due, while an answer is owed */
+    uint64_t due_ms;
+    struct session *s;
+    void (*try_now)(struct hub *h, struct waiter *w);
+    void (*expire)(struct hub *h, struct waiter *w); /* the answer's time is up */
+};
+
+struct hub {
+    const struct edge_conf *conf;
+    const struct namespaces *nss;
+    const struct token_keys *keys; /* NULL: no tokens */
+    const char *node;              /* this edge's name */
+    struct feed *feed;
+    struct turns *turns;
+    struct feed_shard *inbox;
+    int index;
+    void (*again)(void *arg); /* asks for another turn soon */
+    void *again_arg;
+
+    uint64_t now_ms; /* monotonic, at the turn's or event's beginning */
+    bool draining;
+    struct hmap channels;
+    struct tail *tails[FEED_PLOGS_MAX];
+    struct wheel wheel;
+    struct list sessions;
+    uint64_t drain_end_ms; /* 0: not draining */
+    uint32_t session_count;
+
+    struct list todo;    /* waiters to try in the next turn */
+    struct list waiting; /* waiters whose topic is not known */
+    struct list due;     /* waiters that are owed an answer, by time */
+    struct list dirty;   /* sessions with output or reading to resume */
+    struct list dead;    /* sessions to free at the turn's end */
+
+    uint64_t turn;                /* counts turns that did something */
+    struct turn_scratch *scratch; /* turn.c's */
+    struct buf frame;             /* scratch of one write */
+};
+
+void hub_init(struct hub *h, const struct edge_conf *conf, const struct namespaces *nss,
+              struct feed *feed, struct turns *turns);
+void hub_done(struct hub *h); /* all sessions were closed */
+
+/* One round; cheap when there is nothing to do. */
+void hub_turn(struct hub *h, uint64_t now_ms);
+/* Every 100 ms: deadlines, pings, what waits for a topic. */
+void hub_tick(struct hub *h, uint64_t now_ms);
+/* Closes all sessions over time_ms, spread evenly, with 3001. */
+void hub_drain(struct hub *h, uint64_t time_ms);
+
+/* ---- for session, sub, history ---- */
+struct channel *hub_channel(struct hub *h, const struct namespace *ns, struct slice name);
+void hub_channel_unref(struct channel *ch); /* sub_count went down: frees it at 0 */
+/* Finds the channel's tail, or the reason why not: 0; -EAGAIN: topic or position not known yet;
+ * -EXDEV: producers partition otherwise; -ESTALE: its log was superseded. @turn */
+int hub_resolve(struct hub *h, struct channel *ch, const struct topic_view **ret_view);
+void hub_live(struct sub *sub);   /* joins the live; sub->pos >= its tail's cursor */
+void hub_unlive(struct sub *sub); /* leaves them; sub->pos is set */
+/* Fills ch->scan with the channel's records after `after`, up to the cursor or a part of the way;
+ * shared by all that ask in this turn. 0; -ENOENT: older than the plog. @turn */
+int hub_scan(struct channel *ch, uint64_t after) _must_check_;
+void waiter_add(struct hub *h, struct waiter *w, struct session *s); /* to todo, answer owed */
+void waiter_answered(struct waiter *w);
+void waiter_move(struct waiter *w, struct list *to);
+void waiter_drop(struct waiter *w); /* out of every list */
+/* The page after pos, scanned once for all channels (ch->paged); NULL: w waits for it. @turn */
+const struct plog_page *hub_page(struct waiter *w, struct tail *t, uint64_t pos);
+struct channel *hub_channel_of_rec(const struct hub *h, const struct plog_rec *r);

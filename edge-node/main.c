@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * main.c: boot, signals and the admin listener of fanfare-edge.
+ *
+ * Boot checks what it needs and says in one line what is wrong. Redis may be away for a while later;
+ * at start-up it must answer, so that a wrong address is seen at once. @thread main
+ */
+#include <ev.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "common/base/hash.h"
+#include "common/io/admin.h"
+#include "common/io/redis.h"
+#include "common/io/token.h"
+#include "common/runtime/log.h"
+#include "common/runtime/proc.h"
+
+#include "edge-node/edge_conf.h"
+#include "edge-node/edge_metric.h"
+#include "edge-node/feed.h"
+#include "edge-node/listener.h"
+#include "edge-node/shard.h"
+#include "edge-node/turns.h"
+
+#define STOP_EXTRA_MS 2000 /* after drain_time the process ends, whoever is still there */
+
+struct edge {
+    struct edge_conf conf;
+    struct namespaces nss;
+    struct token_keys *keys;
+    struct turns *turns;
+    struct feed *feed;
+    struct feed_shard *inboxes;
+    struct shard *shards;
+    int shard_count;
+    struct admin *admin;
+    struct ev_loop *loop;
+    struct ev_signal term, intr;
+    struct ev_timer drained;
+    uint64_t stop_ms; /* 0: running */
+    bool draining;
+    char node[128];
+};
+
+static int fail(const char *what)
+{
+    fprintf(stderr, "fanfare-edge: %s\n", what);
+    return 1;
+}
+
+/* ---- admin ---- */
+
+static void on_metrics(struct admin_response *res, void *arg)
+{
+    (void)arg;
+    res->content_type = "text/plain; version=0.0.4";
+    metric_print(&res->body, edge_metric_specs, &edge_metrics);
+}
+
+static void on_live(struct admin_response *res, void *arg)
+{
+    (void)arg;
+    buf_lit(&res->body, "ok\n");
+}
+
+static void on_ready(struct admin_response *res, void *arg)
+{
+    struct edge *e = arg;
+    char why[256] = "draining";
+
+    if (e->draining || !feed_is_ready(e->feed, why, sizeof(why)))
+        res->status = 503;
+    buf_str(&res->body, why);
+    buf_byte(&res->body, '\n');
+}
+
+/* ---- stopping ---- */
+
+static void on_drained(struct ev_loop *loop, struct ev_timer *w, int events)
+{
+    struct edge *e = container_of(w, struct edge, drained);
+    uint32_t left = 0;
+
+    (void)events;
+    for (int i = 0; i < e->shard_count; i++)
+        left += atomic_load(&e->shards[i].sessions);
+    if (left && clock_mono_ms() < e->stop_ms)
+        return;
+    if (left)
+        log_warn("drain_cut", " clients=%u", left);
+    ev_break(loop, EVBREAK_ALL);
+}
+
+static void on_signal(struct ev_loop *loop, struct ev_signal *w, int events)
+{
+    struct edge *e = w->data;
+
+    (void)events;
+    if (e->draining) { /* a second one: at once */
+        ev_break(loop, EVBREAK_ALL);
+        return;
+    }
+    e->draining = true;
+    e->stop_ms = clock_mono_ms() + (uint64_t)e->conf.drain_time + STOP_EXTRA_MS;
+    log_info("draining", " signal=%d time_ms=%lld", w->signum, (long long)e->conf.drain_time);
+    for (int i = 0; i < e->shard_count; i++)
+        shard_order(&e->shards[i], SHARD_DRAIN);
+    ev_timer_start(loop, &e->drained);
+}
+
+/* ---- boot ---- */
+
+static int check_redis(const struct edge_conf *c, char *why, size_t why_size)
+{
+    struct redis_opts opts = {
+        .url = c->redis_url, .password = c->redis_password, .connect_ms = 3000, .reply_ms = 3000};
+    char text[160];
+    struct redis_sync *s = redis_sync_open(&opts, text, sizeof(text));
+    const struct redis_reply *r;
+    int rc = 0;
+
+    if (!s) {
+        snprintf(why, why_size, "redis_url %s: %s; start Redis or set redis_url", c->redis_url,
+                 text);
+        return -1;
+    }
+    r = redis_sync_cmd(s, 1, (struct slice[]){SLICE("PING")});
+    if (!r || redis_type(r) == REDIS_T_ERROR) {
+        struct slice said = r ? redis_str(r) : slice_of(redis_sync_why(s));
+        snprintf(why, why_size, "redis_url %s: %.*s", c->redis_url, (int)said.n, said.p);
+        rc = -1;
+    }
+    redis_sync_close(s);
+    return rc;
+}
+
+static int make_keys(struct edge *e, char *why, size_t why_size)
+{
+    if (!e->conf.token_hmac_secret[0] && !e->conf.token_rsa_public_key[0])
+        return 0;
+    e->keys =
+        token_keys_new(e->conf.token_hmac_secret, e->conf.token_rsa_public_key, why, why_size);
+    return e->keys ? 0 : -1;
+}
+
+static void name_node(struct edge *e)
+{
+    char host[64] = "edge", suffix[9];
+
+    gethostname(host, sizeof(host) - 1);
+    proc_random_id(suffix, 8);
+    if (e->conf.node[0])
+        snprintf(e->node, sizeof(e->node), "%s", e->conf.node);
+    else
+        snprintf(e->node, sizeof(e->node), "%s-%s", host, suffix);
+}
+
+static int make_shards(struct edge *e, int *ret_port, char *why, size_t why_size)
+{
+    int n = e->shard_count;
+    int fds[SHARDS_MAX];
+    int rc = listener_open(e->conf.listen, fds, n, ret_port, why, why_size);
+
+    if (rc)
+        return rc;
+    for (int i = 0; i < n; i++) {
+        struct shard *sh = &e->shards[i];
+        sh->conf = &e->conf;
+        sh->feed = e->feed;
+        sh->inbox = &e->inboxes[i];
+        hub_init(&sh->hub, &e->conf, &e->nss, e->feed, e->turns);
+        sh->hub.keys = e->keys;
+        sh->hub.node = e->node;
+        sh->hub.inbox = &e->inboxes[i];
+        rc = shard_init(sh, i, fds[i], why, why_size);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+static int make_admin(struct edge *e, char *why, size_t why_size)
+{
+    static struct admin_route routes[] = {{"/metrics", on_metrics, NULL},
+                                          {"/health/live", on_live, NULL},
+                                          {"/health/ready", on_ready, NULL},
+                                          {NULL, NULL, NULL}};
+
+    routes[2].arg = e;
+    if (!e->conf.admin_listen[0])
+        return 0;
+    e->admin = admin_new(e->loop, e->conf.admin_listen, routes, why, why_size);
+    return e->admin ? 0 : -1;
+}
+
+static void catch_signals(struct edge *e)
+{
+    signal(SIGPIPE, SIG_IGN);
+    ev_signal_init(&e->term, on_signal, SIGTERM);
+    ev_signal_init(&e->intr, on_signal, SIGINT);
+    e->term.data = e->intr.data = e;
+    ev_signal_start(e->loop, &e->term);
+    ev_signal_start(e->loop, &e->intr);
+    ev_timer_init(&e->drained, on_drained, 0.05, 0.05);
+}
+
+static int boot(struct edge *e, char *why, size_t why_size)
+{
+    struct buf errors = BUF_INIT;
+    int port = 0;
+
+    proc_raise_fd_limit();
+    hash_seed();
+    name_node(e);
+    must(namespaces_init(&e->nss, &e->conf.namespaces, &errors) == 0); /* checked by conf_load */
+    e->loop = ev_default_loop(0);
+    catch_signals(e);
+    if (check_redis(&e->conf, why, why_size) || make_keys(e, why, why_size))
+        return -1;
+    e->shard_count = e->conf.shards ? (int)e->conf.shards : proc_cpus();
+    e->inboxes = mem_zalloc(sizeof(*e->inboxes) * (size_t)e->shard_count);
+    e->shards = mem_zalloc(sizeof(*e->shards) * (size_t)e->shard_count);
+    e->turns = turns_new(e->shard_count);
+    e->feed = feed_new(&e->conf, &e->nss, e->turns, e->inboxes, e->shard_count);
+    if (make_admin(e, why, why_size) || make_shards(e, &port, why, why_size))
+        return -1;
+    feed_start(e->feed);
+    for (int i = 0; i < e->shard_count; i++)
+        shard_start(&e->shards[i]);
+    log_info("ready", " node=%s shards=%d listen=%.*s:%d admin=127.0.0.1:%d",
+             log_value(slice_of(e->node)), e->shard_count,
+             (int)(strrchr(e->conf.listen, ':') - e->conf.listen), e->conf.listen, port,
+             e->admin ? admin_port(e->admin) : 0);
+    return 0;
+}
+
+static void stop(struct edge *e)
+{
+    for (int i = 0; i < e->shard_count; i++)
+        shard_order(&e->shards[i], SHARD_STOP);
+    for (int i = 0; i < e->shard_count; i++)
+        shard_join(&e->shards[i]);
+    for (int i = 0; i < e->shard_count; i++)
+        shard_done(&e->shards[i]);
+    feed_stop(e->feed);
+    feed_free(e->feed);
+    turns_free(e->turns);
+    if (e->admin)
+        admin_free(e->admin);
+    token_keys_free(e->keys);
+    namespaces_done(&e->nss);
+    free(e->shards);
+    free(e->inboxes);
+    ev_loop_destroy(e->loop);
+}
+
+int main(int argc, char **argv)
+{
+    struct edge e = {0};
+    char why[512] = "";
+    int rc = conf_load(&edge_program, argc, argv, &e.conf);
+
+    if (rc)
+        return rc > 0 ? 0 : 2;
+    log_init("fanfare-edge", (enum log_level)e.conf.log_level);
+    proc_thread_role("main");
+    if (boot(&e, why, sizeof(why)) != 0)
+        return fail(why);
+    ev_run(e.loop, 0);
+    stop(&e);
+    log_info("stopped", " node=%s", log_value(slice_of(e.node)));
+    conf_done(&edge_program, &e.conf);
+    return 0;
+}

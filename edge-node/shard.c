@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * shard.c: see shard.h. The hub's turn runs in the loop's prepare watcher: after every batch of
+ * events, right before the loop would sleep.
+ *
+ * libwebsockets is used as measured on 4.1.6: a foreign libev loop, connections accepted by us and
+ * adopted, a zeroed retry policy (its timers are a sorted list), fd_limit_per_thread 0, and quiet logs
+ * (its libev glue prints per toggle).
+ */
+#include "edge-node/shard.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <libwebsockets.h>
+
+#include "common/base/clock.h"
+#include "common/runtime/log.h"
+#include "common/runtime/proc.h"
+
+#include "edge-node/edge_metric.h"
+#include "edge-node/listener.h"
+#include "edge-node/session.h"
+#include "edge-node/transport_ws.h"
+
+#define ACCEPT_BURST 64 /* connections taken in one round, so that the others get their turn */
+
+/* ---- the loop ---- */
+
+static void on_soon(struct ev_loop *loop, struct ev_idle *w, int events)
+{
+    (void)events;
+    ev_idle_stop(loop, w); /* its being there kept the loop from sleeping; the turn does the rest */
+}
+
+static void again(void *arg)
+{
+    struct shard *sh = arg;
+
+    ev_idle_start(sh->loop, &sh->soon);
+}
+
+void shard_touch(struct shard *sh)
+{
+    sh->hub.now_ms = clock_mono_ms();
+}
+
+static void on_turn(struct ev_loop *loop, struct ev_prepare *w, int events)
+{
+    struct shard *sh = container_of(w, struct shard, turn);
+
+    (void)loop, (void)events;
+    hub_turn(&sh->hub, clock_mono_ms());
+}
+
+static void on_wake(struct ev_loop *loop, struct ev_async *w, int events)
+{
+    (void)loop, (void)w, (void)events; /* the turn follows */
+}
+
+static void wake(void *arg)
+{
+    struct shard *sh = arg;
+
+    ev_async_send(sh->loop, &sh->wake);
+}
+
+static void on_tick(struct ev_loop *loop, struct ev_timer *w, int events)
+{
+    struct shard *sh = container_of(w, struct shard, tick);
+
+    (void)loop, (void)events;
+    hub_tick(&sh->hub, clock_mono_ms());
+    atomic_store_explicit(&sh->sessions, sh->hub.session_count, memory_order_relaxed);
+}
+
+static void on_order(struct ev_loop *loop, struct ev_async *w, int events)
+{
+    struct shard *sh = container_of(w, struct shard, order);
+    int orders = atomic_load(&sh->orders);
+
+    (void)events;
+    if (orders & SHARD_STOP) {
+        ev_break(loop, EVBREAK_ALL);
+    } else if (orders & SHARD_DRAIN && !sh->hub.draining) {
+        ev_io_stop(loop, &sh->accept);
+        ev_timer_stop(loop, &sh->accept_later);
+        close(sh->listen_fd);
+        sh->listen_fd = -1;
+        shard_touch(sh);
+        hub_drain(&sh->hub, (uint64_t)sh->conf->drain_time);
+    }
+}
+
+/* ---- accepting ---- */
+
+static void on_accept_later(struct ev_loop *loop, struct ev_timer *w, int events)
+{
+    struct shard *sh = container_of(w, struct shard, accept_later);
+
+    (void)events;
+    ev_io_start(loop, &sh->accept);
+}
+
+static void on_accept(struct ev_loop *loop, struct ev_io *w, int events)
+{
+    struct shard *sh = container_of(w, struct shard, accept);
+
+    (void)events;
+    for (int i = 0; i < ACCEPT_BURST; i++) {
+        int fd = listener_accept(sh->listen_fd, (size_t)sh->conf->write_max);
+        if (fd == -EINTR)
+            continue;
+        if (fd == -EAGAIN)
+            return;
+        if (fd < 0) { /* no descriptors: those who are here go on, newcomers wait a little */
+            METRIC_ADD(accept_errors, 1);
+            log_error("accept_failed", " why=%s hint=\"raise the limit of open files\"",
+                      log_value(slice_of(strerror(-fd))));
+            ev_io_stop(loop, w);
+            ev_timer_set(&sh->accept_later, 0.1, 0);
+            ev_timer_start(loop, &sh->accept_later);
+            return;
+        }
+        METRIC_ADD(accepted, 1);
+        if (!lws_adopt_socket_vhost(sh->vhost, fd)) /* it closes fd if it can't */
+            METRIC_ADD(accept_errors, 1);
+    }
+}
+
+/* ---- life ---- */
+
+static void on_lws_log(int level, const char *line)
+{
+    size_t n = strlen(line);
+
+    while (n && (line[n - 1] == '\n' || line[n - 1] == ' '))
+        n--;
+    if (level & LLL_ERR)
+        log_warn("libwebsockets", " text=%s", log_value((struct slice){line, n}));
+}
+
+static struct lws_http_mount page_mount;
+
+static const struct lws_http_mount *mount_page(const struct edge_conf *c)
+{
+    static const struct lws_http_mount health = {.mountpoint = "/health",
+                                                 .mountpoint_len = 7,
+                                                 .origin_protocol = LWSMPRO_CALLBACK,
+                                                 .protocol = "fanfare"};
+
+    if (!c->page_dir[0])
+        return NULL;
+    page_mount = (struct lws_http_mount){
+        .mount_next = &health,
+        .mountpoint = "/",
+        .mountpoint_len = 1,
+        .origin = c->page_dir,
+        .def = "index.html",
+        .origin_protocol = LWSMPRO_FILE,
+    };
+    return &page_mount;
+}
+
+static int init_lws(struct shard *sh, char *why, size_t why_size)
+{
+    static const lws_retry_bo_t no_timers;
+    const struct edge_conf *c = sh->conf;
+    void *loops[1] = {sh->loop};
+    struct lws_context_creation_info info = {
+        .port = CONTEXT_PORT_NO_LISTEN_SERVER,
+        .protocols = transport_ws_protocols(),
+        .user = sh,
+        .foreign_loops = loops,
+        .retry_and_idle_policy = &no_timers,
+        .mounts = mount_page(c),
+        .vhost_name = "fanfare",
+        .alpn = "http/1.1",
+        .gid = -1,
+        .uid = -1,
+        .timeout_secs = 10,
+        .options = LWS_SERVER_OPTION_LIBEV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
+                   LWS_SERVER_OPTION_VALIDATE_UTF8,
+    };
+
+    if (c->tls_certificate[0]) {
+        info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
+        info.ssl_cert_filepath = c->tls_certificate;
+        info.ssl_private_key_filepath = c->tls_key;
+    }
+    sh->lws = lws_create_context(&info);
+    if (!sh->lws) {
+        snprintf(why, why_size,
+                 "libwebsockets can't start; is its libev plugin "
+                 "(libwebsockets-evlib-ev) installed?");
+        return -1;
+    }
+    sh->vhost = lws_create_vhost(sh->lws, &info);
+    if (!sh->vhost) {
+        snprintf(why, why_size,
+                 "tls_certificate %s or tls_key %s can't be used; check that both can be "
+                 "read, are PEM and belong together",
+                 c->tls_certificate, c->tls_key);
+        return -1;
+    }
+    return 0;
+}
+
+int shard_init(struct shard *sh, int index, int listen_fd, char *why, size_t why_size)
+{
+    sh->index = index;
+    sh->listen_fd = listen_fd;
+    lws_set_log_level(LLL_ERR, on_lws_log);
+    sh->loop = ev_loop_new(EVFLAG_AUTO);
+    must(sh->loop);
+    sh->hub.index = index;
+    sh->hub.again = again;
+    sh->hub.again_arg = sh;
+    sh->inbox->wake = wake;
+    sh->inbox->arg = sh;
+    ev_async_init(&sh->wake, on_wake);
+    ev_async_start(sh->loop, &sh->wake);
+    ev_async_init(&sh->order, on_order);
+    ev_async_start(sh->loop, &sh->order);
+    ev_prepare_init(&sh->turn, on_turn);
+    ev_prepare_start(sh->loop, &sh->turn);
+    ev_idle_init(&sh->soon, on_soon);
+    ev_timer_init(&sh->tick, on_tick, 0.1, 0.1);
+    ev_timer_start(sh->loop, &sh->tick);
+    ev_timer_init(&sh->accept_later, on_accept_later, 0.1, 0);
+    ev_io_init(&sh->accept, on_accept, listen_fd, EV_READ);
+    ev_io_start(sh->loop, &sh->accept);
+    return init_lws(sh, why, why_size);
+}
+
+static void *run(void *arg)
+{
+    struct shard *sh = arg;
+
+    proc_thread_role("shard");
+    ev_run(sh->loop, 0);
+    return NULL;
+}
+
+void shard_start(struct shard *sh)
+{
+    must(pthread_create(&sh->thread, NULL, run, sh) == 0);
+    sh->started = true;
+}
+
+void shard_order(struct shard *sh, enum shard_order what)
+{
+    atomic_fetch_or(&sh->orders, what);
+    ev_async_send(sh->loop, &sh->order);
+}
+
+void shard_join(struct shard *sh)
+{
+    if (sh->started)
+        pthread_join(sh->thread, NULL);
+    sh->started = false;
+}
+
+void shard_done(struct shard *sh)
+{
+    ev_prepare_stop(sh->loop, &sh->turn);
+    if (sh->lws)
+        lws_context_destroy(sh->lws); /* closes what is left: session_on_close */
+    hub_turn(&sh->hub, clock_mono_ms());
+    hub_done(&sh->hub);
+    if (sh->listen_fd >= 0)
+        close(sh->listen_fd);
+    ev_loop_destroy(sh->loop);
+}

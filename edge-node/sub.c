@@ -1,0 +1,377 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sub.c: see sub.h. Everything that decides "recovered" or "told" for one subscription is here.
+ */
+#include "edge-node/sub.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "common/base/clock.h"
+
+#include "edge-node/auth.h"
+#include "edge-node/edge_metric.h"
+
+#define BEACON_FRESH_MS 3000
+
+static void sub_try(struct hub *h, struct waiter *w);
+static void sub_expire(struct hub *h, struct waiter *w);
+
+static struct sub *sub_of(struct waiter *w)
+{
+    return container_of(w, struct sub, w);
+}
+
+/* ---- life ---- */
+
+void sub_new(struct session *s, struct channel *ch, uint32_t cmd_id, const struct cursor *cursor,
+             int64_t exp_s, bool server)
+{
+    struct sub *sub = mem_zalloc(sizeof(*sub));
+
+    sub->ch = ch;
+    sub->cmd_id = cmd_id;
+    sub->exp_s = (uint32_t)exp_s;
+    sub->server = server;
+    sub->recover = cursor->recover;
+    sub->pos = cursor->offset;
+    sub->foreign = cursor->epoch.n != LOG_ID_LEN;
+    if (!sub->foreign)
+        memcpy(sub->epoch, cursor->epoch.p, LOG_ID_LEN);
+    sub->w.try_now = sub_try;
+    sub->w.expire = sub_expire;
+    sub->next = s->subs;
+    s->subs = sub;
+    s->sub_count++;
+    METRIC_ADD(subscriptions, 1);
+    METRIC_ADD(lagging, 1);
+    waiter_add(s->h, &sub->w, s);
+}
+
+struct sub *sub_find(const struct session *s, struct slice channel)
+{
+    struct sub *sub;
+
+    for (sub = s->subs; sub; sub = sub->next)
+        if (slice_eq(channel_name(sub->ch), channel))
+            return sub;
+    return NULL;
+}
+
+void sub_free(struct sub *sub)
+{
+    struct session *s = sub->w.s;
+    struct sub **link = &s->subs;
+
+    if (sub->live)
+        hub_unlive(sub);
+    while (*link != sub)
+        link = &(*link)->next;
+    *link = sub->next;
+    s->sub_count--;
+    waiter_drop(&sub->w);
+    hub_channel_unref(sub->ch);
+    buf_done(&sub->first);
+    free(sub);
+    METRIC_ADD(subscriptions, -1);
+    METRIC_ADD(lagging, -1);
+}
+
+void sub_lag(struct sub *sub, uint64_t pos)
+{
+    sub->pos = pos;
+    sub->behind = true;
+    hub_unlive(sub);
+    waiter_move(&sub->w, &sub->w.s->blocked);
+    session_dirty(sub->w.s); /* so that the flush asks for the client to be writable */
+}
+
+/* ---- answers ---- */
+
+static void fail(struct sub *sub, int code)
+{
+    struct session *s = sub->w.s;
+
+    METRIC_ADD(command_errors, 1);
+    if (sub->recover)
+        METRIC_ADD(recover_errors, 1);
+    if (sub->server) {
+        session_sub_failed(s, code);
+    } else {
+        s->proto->error(&s->out, sub->cmd_id, code);
+        session_dirty(s);
+    }
+    sub_free(sub);
+}
+
+void sub_gap(struct sub *sub)
+{
+    struct session *s = sub->w.s;
+
+    if (!sub->answered) {
+        fail(sub, ERROR_INTERNAL);
+        return;
+    }
+    METRIC_ADD(gaps, 1);
+    if (sub->server) {
+        session_close(s, DISCONNECT_INSUFFICIENT_STATE);
+        return;
+    }
+    s->proto->push_unsubscribe(&s->out, channel_name(sub->ch), UNSUB_INSUFFICIENT);
+    session_dirty(s);
+    sub_free(sub);
+}
+
+static struct proto_subscribe result_of(const struct sub *sub, uint64_t offset)
+{
+    bool any = sub->ch->any != NULL;
+
+    return (struct proto_subscribe){
+        .epoch = any ? (struct slice){"", 0} : slice_of(sub->ch->tail->p->log),
+        .offset = any ? 0 : offset,
+        .recoverable = !any,
+        .was_recovering = sub->recover,
+        .recovered = sub->told,
+        .ttl_s = sub->exp_s ? auth_ttl(sub->exp_s) : -1,
+        .pubs = buf_as_slice(&sub->first),
+    };
+}
+
+/* offset: where the client is told to be; pushes continue from sub->pos. */
+static void answer(struct sub *sub, bool recovered, uint64_t offset)
+{
+    struct session *s = sub->w.s;
+    struct proto_subscribe r;
+
+    sub->told = recovered;
+    sub->answered = true;
+    waiter_answered(&sub->w);
+    if (sub->recover && recovered)
+        METRIC_ADD(recovered, 1);
+    else if (sub->recover)
+        METRIC_ADD(not_recovered, 1);
+    if (sub->server) {
+        sub->asked = offset;
+        waiter_move(&sub->w, &s->held);
+        session_sub_answered(s);
+        return;
+    }
+    r = result_of(sub, offset);
+    s->proto->subscribe(&s->out, sub->cmd_id, &r);
+    session_dirty(s);
+    buf_done(&sub->first);
+}
+
+void sub_result(const struct sub *sub, struct buf *subs)
+{
+    struct proto_subscribe r = result_of(sub, sub->asked);
+
+    sub->w.s->proto->sub_result(subs, channel_name(sub->ch), &r);
+}
+
+/* ---- going on ---- */
+
+/* Index of the first record after pos. */
+static size_t after(const struct rec_vec *v, uint64_t pos)
+{
+    size_t lo = 0, hi = v->n;
+
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (v->v[mid]->pos > pos)
+            hi = mid;
+        else
+            lo = mid + 1;
+    }
+    return lo;
+}
+
+/* Sends what v has after the position, as far as the client can take it. True if all of it went:
+ * the position is then upto. Otherwise the subscription waits until the client is writable. */
+static bool send_all(struct sub *sub, const struct rec_vec *v, uint64_t upto)
+{
+    struct session *s = sub->w.s;
+
+    for (size_t i = after(v, sub->pos); i < v->n; i++) {
+        if (!session_can_take(s)) {
+            waiter_move(&sub->w, &s->blocked);
+            session_dirty(s);
+            return false;
+        }
+        s->proto->push_pub(&s->out, channel_name(sub->ch), v->v[i], false);
+        sub->pos = v->v[i]->pos;
+        session_dirty(s);
+        METRIC_ADD(deliveries, 1);
+    }
+    if (sub->pos < upto)
+        sub->pos = upto;
+    return true;
+}
+
+/* The same for the reply's first page: at most write_max bytes. */
+static void first_page(struct sub *sub, const struct rec_vec *v, uint64_t upto)
+{
+    struct session *s = sub->w.s;
+
+    for (size_t i = after(v, sub->pos); i < v->n; i++) {
+        if (sub->first.n >= (size_t)s->h->conf->write_max)
+            return;
+        s->proto->pub(&sub->first, v->v[i], false);
+        sub->pos = v->v[i]->pos;
+        METRIC_ADD(deliveries, 1);
+    }
+    if (sub->pos < upto)
+        sub->pos = upto;
+}
+
+static const struct rec_vec *paged(const struct channel *ch)
+{
+    static const struct rec_vec none;
+
+    return ch->paged_turn == ch->h->turn ? &ch->paged : &none;
+}
+
+/* An answered subscription goes on: to the plog's end and live, or until something is missing. */
+static void pull(struct sub *sub)
+{
+    struct channel *ch = sub->ch;
+    struct tail *t = ch->tail;
+
+    while (sub->pos < t->cursor) {
+        const struct plog_page *page;
+        if (hub_scan(ch, sub->pos) == 0) {
+            if (!send_all(sub, &ch->scan, ch->scan_upto))
+                return;
+            continue;
+        }
+        page = hub_page(&sub->w, t, sub->pos);
+        if (!page)
+            return;
+        if (sub->pos < page->from) {
+            sub_gap(sub);
+            return;
+        }
+        if (!send_all(sub, paged(ch), page->upto))
+            return;
+    }
+    if (sub->pos == t->cursor)
+        hub_live(sub);
+    else
+        waiter_move(&sub->w, &t->waiting); /* ahead of this region: never rewound */
+}
+
+/* ---- the first answer ----
+ *
+ * Each begin_* returns true if the subscription was answered; false if it waits, or failed and is
+ * gone. */
+
+static bool beacon_is_fresh(const struct hub *h, const struct plog *p)
+{
+    uint64_t seen = atomic_load(&p->beacon_ms);
+
+    return seen && h->now_ms < seen + BEACON_FRESH_MS;
+}
+
+/* From here on: what is in the log now is not news, nor is what a rebuild brings back. */
+static bool begin_now(struct sub *sub)
+{
+    struct tail *t = sub->ch->tail;
+    uint64_t end = atomic_load(&t->p->kafka_end);
+
+    sub->pos = t->cursor;
+    if (atomic_load(&t->p->beacon_state) == BEACON_REBUILD && end > sub->pos)
+        sub->pos = end;
+    answer(sub, false, sub->pos);
+    return true;
+}
+
+static bool begin_ahead(struct hub *h, struct sub *sub)
+{
+    struct plog *p = sub->ch->tail->p;
+
+    if (sub->pos <= atomic_load(&p->kafka_end)) {
+        answer(sub, true, sub->pos);
+        return true;
+    }
+    if (h->now_ms < sub->w.due_ms) { /* the beacon may not have moved yet */
+        waiter_move(&sub->w, &sub->ch->tail->waiting);
+        return false;
+    }
+    if (beacon_is_fresh(h, p) && !sub->ch->ns->conf->log_id[0])
+        return begin_now(sub); /* beyond Kafka's end: not a position of this log */
+    fail(sub, ERROR_INTERNAL);
+    return false;
+}
+
+static bool begin_behind(struct sub *sub)
+{
+    struct channel *ch = sub->ch;
+    uint64_t asked = sub->pos;
+    const struct plog_page *page;
+
+    if (hub_scan(ch, asked) == 0) {
+        first_page(sub, &ch->scan, ch->scan_upto);
+        answer(sub, true, asked);
+        return true;
+    }
+    page = hub_page(&sub->w, ch->tail, asked);
+    if (!page)
+        return false;
+    if (asked < page->from)
+        return begin_now(sub);
+    first_page(sub, paged(ch), page->upto);
+    answer(sub, true, asked);
+    return true;
+}
+
+static bool begin(struct hub *h, struct sub *sub)
+{
+    struct tail *t = sub->ch->tail;
+
+    if (sub->ch->any) {
+        answer(sub, false, 0);
+        return true;
+    }
+    if (!sub->recover || sub->foreign || strcmp(sub->epoch, t->p->log) != 0)
+        return begin_now(sub);
+    if (sub->pos > t->cursor)
+        return begin_ahead(h, sub);
+    return begin_behind(sub);
+}
+
+static void sub_try(struct hub *h, struct waiter *w)
+{
+    struct sub *sub = sub_of(w);
+    const struct topic_view *view;
+    int rc = hub_resolve(h, sub->ch, &view);
+
+    if (rc == -EAGAIN) {
+        waiter_move(w, sub->ch->tail ? &sub->ch->tail->waiting : &h->waiting);
+    } else if (rc == -ESTALE) {
+        sub_gap(sub);
+    } else if (rc) {
+        fail(sub, ERROR_NOT_AVAILABLE);
+    } else if (sub->answered || (begin(h, sub) && !sub->server)) {
+        if (!sub->ch->any)
+            pull(sub);
+        else if (sub->behind) /* live only: there is no position to go on from */
+            sub_gap(sub);
+        else
+            hub_live(sub);
+    }
+}
+
+static void sub_expire(struct hub *h, struct waiter *w)
+{
+    struct sub *sub = sub_of(w);
+    struct tail *t = sub->ch->tail;
+
+    if (t && t->ready && sub->recover && !sub->foreign && !strcmp(sub->epoch, t->p->log) &&
+        sub->pos > t->cursor) {
+        if (begin_ahead(h, sub) && !sub->server)
+            waiter_move(w, &h->todo);
+    } else {
+        fail(sub, ERROR_INTERNAL);
+    }
+}

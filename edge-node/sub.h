@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * sub.h: one subscription of one session: from the subscribe command to the last push.
+ *
+ *   waits ──► answered (first page in the reply) ──► pulls ──► live ──► pulls (slow) ──► live …
+ *
+ * The position only grows. Going live happens within one turn, when everything up to the tail's
+ * cursor was sent; so nothing is lost, doubled or out of order. @thread shard
+ */
+#pragma once
+
+#include "edge-node/session.h"
+
+struct sub {
+    struct waiter w; /* while not live */
+    struct sub *next;
+    struct channel *ch;
+    uint64_t pos;   /* everything up to here was sent; kept only while not live */
+    uint64_t asked; /* server-side: the offset to tell in the connect reply */
+    uint32_t slot;  /* index in ch->slots while live */
+    uint32_t cmd_id;
+    uint32_t exp_s; /* of its token; 0: never */
+    bool live, answered, server;
+    bool recover, foreign; /* as asked; foreign: its epoch can't be this log's */
+    bool told;             /* server-side result: recovered */
+    bool behind;           /* has been live, and fell behind */
+    char epoch[LOG_ID_LEN + 1];
+    struct buf first; /* server-side: publications for the connect reply */
+};
+
+/* The session has checked name, limits and permission. cursor may be all zero. */
+void sub_new(struct session *s, struct channel *ch, uint32_t cmd_id, const struct cursor *cursor,
+             int64_t exp_s, bool server);
+struct sub *sub_find(const struct session *s, struct slice channel);
+/* Ends it without a word. */
+void sub_free(struct sub *sub);
+/* Its records can't be had any more, or its log is gone: tells the client, then ends it. */
+void sub_gap(struct sub *sub);
+/* Fell behind at pos: continues when the client can take more. */
+void sub_lag(struct sub *sub, uint64_t pos);
+/* For the connect reply. */
+void sub_result(const struct sub *sub, struct buf *subs);
