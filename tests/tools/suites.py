@@ -106,7 +106,7 @@ def run_ctest(suite, labels, opts):
     argv = ["ctest", "--test-dir", opts.build, "-L", f"^({'|'.join(labels)})$", "-j", str(os.cpu_count())]
     argv += ["--output-on-failure", "--output-junit", str(report), "--no-tests=ignore"]
     argv += ["--test-output-size-passed", "1000000", "--test-output-size-failed", "1000000"]
-    argv += ["-R", opts.k] if opts.k else []
+    argv += ["-R", opts.k.replace(" or ", "|")] if opts.k else []
     argv += ["--timeout", str(60 * opts.scale)]
     code = run(argv, opts.log, opts.timeout, opts.env)
     if report.exists():
