@@ -62,10 +62,10 @@ export class Absence {
         const good = missing === 0 && twice === 0 && told === 0;
         const head = good
             ? 'Resumed with nothing missing.'
-            : `Resumed with ${plural(missing, 'record')} missing and ${twice} twice.`;
+            : `Resumed with ${plural(missing, 'record')} missing and ${plural(twice, 'duplicate')}.`;
         const gap = told ? ` ${plural(told, 'channel was', 'channels were')} told of a gap.` : '';
         const text = `Away for ${away} s; now ${where}. ${plural(this.recovered, 'record')} recovered, ` +
-            `${missing} missing, ${twice} twice.${gap}${from}`;
+            `${missing} missing, ${plural(twice, 'duplicate')}.${gap}${from}`;
         return { good, head, text };
     }
 }

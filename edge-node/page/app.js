@@ -159,7 +159,7 @@ function showLists() {
         const mag = document.createElement('b');
         const place = document.createElement('span');
         const at = document.createElement('time');
-        mag.textContent = q.mag.toFixed(1);
+        mag.textContent = q.mag.toFixed(1).replace('-', '−');
         place.textContent = q.place;
         at.textContent = time.format(q.time);
         li.append(mag, place, at);

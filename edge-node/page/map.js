@@ -7,7 +7,7 @@
  */
 
 const CENTRE = 155; /* the seam runs through the Atlantic, at 25° west */
-const LAT_TOP = 78, LAT_BOTTOM = -57; /* no quake of the week is outside */
+const LAT_TOP = 84, LAT_BOTTOM = -58; /* no quake of the week is outside */
 const RING_MS = 2600, DOT_MS = 45_000, LABEL_MS = 5200, STRONG = 4.5;
 const A = [1.340264, -0.081106, 0.000893, 0.003796]; /* Equal Earth, Šavrič et al. 2018 */
 const M = Math.sqrt(3) / 2;
@@ -18,6 +18,17 @@ export function project(lon, lat) {
     const t2 = t * t, t6 = t2 * t2 * t2;
     const dy = A[0] + 3 * A[1] * t2 + t6 * (7 * A[2] + 9 * A[3] * t2);
     return [lon * Math.PI / 180 * Math.cos(t) / (M * dy), t * (A[0] + A[1] * t2 + t6 * (A[2] + A[3] * t2))];
+}
+
+/* A line that crosses 180° goes on beyond it, instead of jumping to the other side. */
+function unwrap(line) {
+    let turn = 0;
+    return line.map(([lon, lat], i) => {
+        if (i) {
+            turn -= 360 * Math.round((lon - line[i - 1][0]) / 360);
+        }
+        return [lon + turn, lat];
+    });
 }
 
 /* One line of [lon, lat] per arc. */
@@ -35,10 +46,10 @@ export function decodeArcs(topology) {
 
 /* The rings of an object: ~i means arc i backwards; an arc's first point is the last one's end. */
 export function decodeRings(geometry, arcs) {
-    const ring = (indices) => indices.flatMap((i, n) => {
+    const ring = (indices) => unwrap(indices.flatMap((i, n) => {
         const line = i < 0 ? [...arcs[~i]].reverse() : arcs[i];
         return n ? line.slice(1) : line;
-    });
+    }));
     switch (geometry.type) {
     case 'GeometryCollection':
         return geometry.geometries.flatMap((g) => decodeRings(g, arcs));
@@ -160,8 +171,8 @@ export class WorldMap {
         g.strokeStyle = this.colour.grid;
         g.lineWidth = 0.6;
         g.stroke();
-        const lines = this.arcs.filter((a) => !a.every(([lon]) => Math.abs(lon) > 179.9));
-        for (const shift of [0, 360]) { /* what is west of the seam shows at the right end */
+        const lines = this.arcs.map(unwrap).filter((a) => !a.every(([lon]) => Math.abs(lon) > 179.9));
+        for (const shift of [-360, 0, 360]) { /* what is beyond one end shows at the other */
             this.trace(g, this.rings, shift, true);
             g.fillStyle = g.strokeStyle = this.colour.land;
             g.lineWidth = 0.5;
