@@ -56,7 +56,7 @@ files() {
         find . -path ./build -prune -o -type f -printf '%P\0' | while IFS= read -r -d '' f; do
             for p in "$@"; do
                 # shellcheck disable=SC2053 # a pattern on purpose
-                [[ $f == $p ]] && printf '%s\0' "$f" && break
+                [[ $f != $p ]] || { printf '%s\0' "$f" && break; }
             done
         done
     fi
