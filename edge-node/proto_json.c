@@ -16,7 +16,7 @@ static void want_string(const struct json *obj, const char *name, struct slice *
 {
     const struct json *j = json_get(obj, name);
 
-    if (j && json_type(j) != JSON_T_NULL && !json_string(j, ret))
+    if (j && json_kind(j) != JSON_T_NULL && !json_text(j, ret))
         *bad = true;
 }
 
@@ -24,7 +24,7 @@ static void want_bool(const struct json *obj, const char *name, bool *ret, bool 
 {
     const struct json *j = json_get(obj, name);
 
-    if (j && json_type(j) != JSON_T_NULL && !json_bool(j, ret))
+    if (j && json_kind(j) != JSON_T_NULL && !json_bool(j, ret))
         *bad = true;
 }
 
@@ -57,7 +57,7 @@ static void read_history(const struct json *body, struct command *cmd)
     want_bool(body, "reverse", &cmd->reverse, &cmd->bad);
     if (limit && !json_i64(limit, &cmd->limit))
         cmd->bad = true;
-    if (since && json_type(since) == JSON_T_OBJECT) {
+    if (since && json_kind(since) == JSON_T_OBJECT) {
         cmd->has_since = true;
         want_cursor(since, &cmd->cursor, &cmd->bad);
     }
@@ -119,7 +119,7 @@ static int take(struct slice *frame, struct command *ret)
         return err.text[0] ? -EBADMSG : 0;
     ret->tree = j;
     id = json_get(j, "id");
-    if (json_type(j) != JSON_T_OBJECT || (id && (!json_u64(id, &number) || number > UINT32_MAX))) {
+    if (json_kind(j) != JSON_T_OBJECT || (id && (!json_u64(id, &number) || number > UINT32_MAX))) {
         json_free(j);
         return -EBADMSG;
     }
@@ -131,7 +131,7 @@ static int take(struct slice *frame, struct command *ret)
         if (body)
             ret->type = methods[i].type;
     }
-    if (body && json_type(body) != JSON_T_OBJECT)
+    if (body && json_kind(body) != JSON_T_OBJECT)
         ret->bad = true;
     else if (body)
         read_body(body, ret);

@@ -47,14 +47,16 @@ typedef void redis_reply_fn(struct redis_conn *c, const struct redis_reply *repl
 struct redis_entries_ops {
     /* key: the stream's key for XREAD, {NULL,0} for XRANGE. field borrows until return. */
     void (*entry)(void *arg, struct slice key, uint64_t pos, struct slice field);
-    /* The whole reply was seen. err 0; -EBADMSG; -EREMOTEIO: Redis answered an error (msg, at most 512 bytes);
-     * -ECONNRESET: the connection broke first (msg says why). After a wrong entry no further one
-     * of that reply is handed over; the connection stays. A nil reply (time-out) is err 0 and no entries. */
+    /* The whole reply was seen. err 0; -EBADMSG; -EREMOTEIO: Redis answered an error (msg, at most
+     * 512 bytes); -ECONNRESET: the connection broke first (msg says why). After a wrong entry no
+     * further one of that reply is handed over; the connection stays. A nil reply (time-out) is
+     * err 0 and no entries. */
     void (*done)(void *arg, int err, const char *msg);
 };
 
 /* Begins to connect (a host name is resolved by getaddrinfo, which may block). ops must outlive the
- * connection. Callbacks only come from the loop, never from inside this call. NULL only for an unusable URL (redis_url_check says why). */
+ * connection. Callbacks only come from the loop, never from inside this call. NULL only for an
+ * unusable URL (redis_url_check says why). */
 struct redis_conn *redis_conn_new(struct ev_loop *loop, const struct redis_opts *opts,
                                   const struct redis_ops *ops, void *arg);
 /* Unanswered callbacks get NULL before it returns; no on_down. May be called from any callback of

@@ -24,8 +24,8 @@ struct json *json_parse(struct slice text, struct json_error *err);
 struct json *json_take(struct slice *text, struct json_error *err);
 void json_free(struct json *j);
 
-enum json_type { JSON_T_NULL, JSON_T_BOOL, JSON_T_INT, JSON_T_REAL, JSON_T_STRING, JSON_T_ARRAY, JSON_T_OBJECT };
-enum json_type json_type(const struct json *j);
+enum json_kind { JSON_T_NULL, JSON_T_BOOL, JSON_T_INT, JSON_T_REAL, JSON_T_STRING, JSON_T_ARRAY, JSON_T_OBJECT };
+enum json_kind json_kind(const struct json *j);
 const char *json_type_name(const struct json *j); /* "object", "integer" … */
 
 /* Member of an object; NULL if absent or j is no object (or NULL). */
@@ -39,8 +39,8 @@ bool json_next(const struct json *obj, void **it, struct slice *name, const stru
 bool json_bool(const struct json *j, bool *ret);       /* false if it is no boolean */
 bool json_i64(const struct json *j, int64_t *ret);     /* false if it is no integer */
 bool json_u64(const struct json *j, uint64_t *ret);    /* false if it is no integer >= 0 */
-bool json_real(const struct json *j, double *ret);     /* integer or real */
-bool json_string(const struct json *j, struct slice *ret);
+bool json_number(const struct json *j, double *ret);     /* integer or real */
+bool json_text(const struct json *j, struct slice *ret);
 
 /* The value as compact text; the caller frees. */
 char *json_print(const struct json *j);
