@@ -47,7 +47,7 @@ class RedisServer:
     def client(self):
         """redis-py, bytes in and out."""
         if self._client is None:
-            self._client = redis.Redis(port=self.port, password=self.password, protocol=2)
+            self._client = redis.Redis("127.0.0.1", self.port, password=self.password, protocol=2)
         return self._client
 
     def flush(self):
