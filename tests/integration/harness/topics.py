@@ -7,7 +7,7 @@ Keys go to partitions by murmur2_random, Java's rule and the one Fanfare's docum
 from confluent_kafka import Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
-from .util import scaled
+from .util import scaled, wait_until
 
 
 class Topics:
@@ -21,7 +21,17 @@ class Topics:
         topic = NewTopic(name, partitions, 1, config=config)
         for future in self.admin.create_topics([topic], operation_timeout=scaled(20)).values():
             future.result(scaled(30))
+        self._wait_leaders(name, partitions)
         return name
+
+    def _wait_leaders(self, name, partitions):
+        """An answer to the admin is not yet what every client is told: wait for the metadata."""
+
+        def probe():
+            meta = self.admin.list_topics(name, timeout=scaled(10)).topics[name]
+            return sum(p.leader >= 0 for p in meta.partitions.values()) >= partitions
+
+        wait_until(probe, f"{name} has {partitions} partitions with a leader", 20)
 
     def delete(self, name):
         for future in self.admin.delete_topics([name], operation_timeout=scaled(20)).values():
@@ -31,6 +41,8 @@ class Topics:
         asked = [NewPartitions(name, partitions)]
         for future in self.admin.create_partitions(asked, operation_timeout=scaled(20)).values():
             future.result(scaled(30))
+        self._wait_leaders(name, partitions)
+        self._producers.clear()  # the old ones would use the old count for a while
 
     def delete_records(self, name, partition, before):
         """Retention at will: moves the partition's low watermark to the offset `before`."""
