@@ -6,7 +6,7 @@
  *
  * Each input is also given cut short at every length and with each byte flipped (up to
  * MUTATE_MAX bytes of it), always in the same way: a parser's simplest mistakes show here, the rest
- * is a fuzzer's work. Each input is an allocation of its exact size, so that a sanitizer sees a read
+ * is a fuzzer's work. Each input is an allocation of its exact size: a sanitizer sees any read
  * beyond its end. No input at all is a failure. @thread main
  */
 #include <dirent.h>
