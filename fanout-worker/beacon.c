@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * beacon.c: every 250 ms a row for this worker and one for each of its partitions (keys.h).
+ *
+ * One HSET carries them all. A partition's row is written by its owner only. @thread pump
+ */
+#include <stdio.h>
+
+#include "fanout-worker/pump_impl.h"
+
+static void begin(struct pump *pu, const char *command)
+{
+    buf_clear(&pu->scratch);
+    pu->argv[0] = slice_of(command);
+    pu->argv[1] = SLICE(KEY_BEACON);
+}
+
+static void argv_room(struct pump *pu, size_t n)
+{
+    if (pu->argv_cap >= n)
+        return;
+    pu->argv_cap = n * 2;
+    pu->argv = mem_realloc(pu->argv, pu->argv_cap * sizeof(*pu->argv));
+}
+
+static size_t part_row(const struct part *p, char *field, char *value, size_t *ret_value_n)
+{
+    struct beacon_row row = {
+        .partition = p->id.partition,
+        .counter = p->pu->beat,
+        .low = (uint64_t)p->low + 1,
+        .end = (uint64_t)p->end,
+        .last = p->ap.acked,
+    };
+
+    row.state = p->state != PART_RUN ? BEACON_STALLED
+                : p->rebuild_until   ? BEACON_REBUILD
+                                     : BEACON_LIVE;
+    memcpy(row.log, p->t->log.log, sizeof(row.log));
+    memcpy(row.worker, p->pu->worker_id, sizeof(row.worker));
+    *ret_value_n = beacon_print(value, &row);
+    return beacon_field(field, p->t->log.log, p->id.partition);
+}
+
+/* Slices into scratch are set only when it has stopped growing. */
+void beacon_beat(struct pump *pu)
+{
+    size_t rows = (size_t)pu->owned + 1, argc = 2, at = 0;
+    struct part *p;
+
+    if (!pu->redis_ready)
+        return;
+    argv_room(pu, 2 + rows * 2);
+    begin(pu, "HSET");
+    buf_reserve(&pu->scratch, rows * (KEY_MAX + 256));
+    for (uint32_t i = 0; i < pu->topic_count; i++) {
+        for (int32_t k = 0; k < pu->topics[i].part_count; k++) {
+            size_t field_n, value_n;
+
+            p = pu->topics[i].parts[k];
+            if (!p || p->state == PART_OUT || argc + 4 > 2 + rows * 2 || k >= p->t->log.partitions)
+                continue;
+            field_n = part_row(p, pu->scratch.p + at, pu->scratch.p + at + KEY_MAX, &value_n);
+            pu->argv[argc++] = (struct slice){pu->scratch.p + at, field_n};
+            pu->argv[argc++] = (struct slice){pu->scratch.p + at + KEY_MAX, value_n};
+            at += KEY_MAX + 256;
+        }
+    }
+    pu->argv[argc].p = pu->scratch.p + at;
+    pu->argv[argc++].n = (size_t)snprintf(pu->scratch.p + at, KEY_MAX, "w:%s", pu->worker_id);
+    pu->argv[argc].p = pu->scratch.p + at + KEY_MAX;
+    pu->argv[argc++].n = (size_t)snprintf(pu->scratch.p + at + KEY_MAX, 256, "%llu %d",
+                                          (unsigned long long)pu->beat, pu->owned);
+    redis_cmd(pu->redis, NULL, NULL, (int)argc, pu->argv);
+}
+
+void beacon_drop_rows(struct pump *pu, const struct log_record *rec)
+{
+    char field[KEY_MAX];
+    size_t n;
+
+    for (int32_t p = 0; pu->redis_ready && p < rec->partitions; p++) {
+        n = beacon_field(field, rec->log, p);
+        redis_cmd(pu->redis, NULL, NULL, 3,
+                  (struct slice[]){SLICE("HDEL"), SLICE(KEY_BEACON), {field, n}});
+    }
+}
+
+void beacon_leave(struct pump *pu, redis_reply_fn *fn)
+{
+    char field[KEY_MAX];
+    int n = snprintf(field, sizeof(field), "w:%s", pu->worker_id);
+
+    redis_cmd(pu->redis, fn, pu, 3,
+              (struct slice[]){SLICE("HDEL"), SLICE(KEY_BEACON), {field, (size_t)n}});
+}

@@ -1,0 +1,479 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * history.c: questions to Kafka that may take a while, see history.h. Its calls block, bounded.
+ *
+ * Owns the reader's handle, its inbox, the registry. Invariant: each job taken is answered once.
+ * @thread history
+ */
+#include "fanout-worker/history.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include <librdkafka/rdkafka.h>
+
+#include "common/base/clock.h"
+#include "common/base/entry.h"
+#include "common/runtime/log.h"
+#include "common/runtime/namespace.h"
+#include "common/runtime/proc.h"
+
+#include "fanout-worker/registry.h"
+#include "fanout-worker/source_kafka.h"
+#include "fanout-worker/worker_conf.h"
+
+#define ASK_MS      5000 /* one question to Kafka */
+#define OVERLAP_MS  5000 /* all records of one round of overlap checks */
+#define REFRESH_MS  5000
+#define LEADERS_MAX 65536
+
+struct history_topic {
+    rd_kafka_topic_t *rkt; /* keeps the topic among those whose metadata is asked for */
+    uint32_t n;            /* newest log that the pump was told of */
+    int32_t *leaders;
+    int32_t leader_count;
+};
+
+struct history {
+    const struct worker_conf *conf;
+    const struct namespaces *nss;
+    rd_kafka_t *rk;
+    struct history_topic *topics;
+    struct registry *reg;
+    struct inbox inbox, *reply;
+    pthread_t thread;
+    pthread_mutex_t lock; /* guards rung and stop */
+    pthread_cond_t cond;
+    bool rung, stop, started;
+};
+
+static void ring(void *arg)
+{
+    struct history *h = arg;
+
+    pthread_mutex_lock(&h->lock);
+    h->rung = true;
+    pthread_cond_signal(&h->cond);
+    pthread_mutex_unlock(&h->lock);
+}
+
+/* False: stop. */
+static bool wait_bell(struct history *h, long ms)
+{
+    struct timespec t;
+    bool stop;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_nsec += ms * 1000000;
+    t.tv_sec += t.tv_nsec / 1000000000;
+    t.tv_nsec %= 1000000000;
+    pthread_mutex_lock(&h->lock);
+    while (!h->rung && !h->stop && pthread_cond_timedwait(&h->cond, &h->lock, &t) == 0)
+        ;
+    h->rung = false;
+    stop = h->stop;
+    pthread_mutex_unlock(&h->lock);
+    return !stop;
+}
+
+static void answer(struct history *h, struct history_job *j)
+{
+    inbox_post(h->reply, &j->link);
+}
+
+static struct history_job *job_new(enum history_kind kind, uint32_t topic)
+{
+    struct history_job *j = mem_zalloc(sizeof(*j));
+
+    list_init(&j->link);
+    j->kind = kind;
+    j->topic = topic;
+    return j;
+}
+
+static const char *topic_of(const struct history *h, const struct history_job *j)
+{
+    return h->nss->v[j->topic].topic;
+}
+
+/* ---- metadata ---- */
+
+static void note_leaders(struct history *h, uint32_t topic,
+                         const struct rd_kafka_metadata_topic *mt)
+{
+    struct history_topic *t = &h->topics[topic];
+
+    if (mt->partition_cnt > t->leader_count && mt->partition_cnt <= LEADERS_MAX) {
+        t->leaders = mem_realloc(t->leaders, (size_t)mt->partition_cnt * sizeof(*t->leaders));
+        for (int32_t p = t->leader_count; p < mt->partition_cnt; p++)
+            t->leaders[p] = -1;
+        t->leader_count = mt->partition_cnt;
+    }
+    for (int i = 0; i < mt->partition_cnt; i++) {
+        int32_t p = mt->partitions[i].id, leader = mt->partitions[i].leader;
+
+        if (p < 0 || p >= t->leader_count || leader < 0 || t->leaders[p] == leader)
+            continue;
+        if (t->leaders[p] >= 0 && h->reply) {
+            struct history_job *j = job_new(HISTORY_LEADER, topic);
+
+            j->partition = p;
+            answer(h, j);
+        }
+        t->leaders[p] = leader;
+    }
+}
+
+/* Fills counts (0 = no such topic). */
+static int ask_counts(struct history *h, int32_t *counts, char *why, size_t why_size)
+{
+    const struct rd_kafka_metadata *md = NULL;
+    rd_kafka_resp_err_t err = rd_kafka_metadata(h->rk, 0, NULL, &md, ASK_MS);
+
+    if (err) {
+        snprintf(why, why_size, "no answer from Kafka at %s: %s: is it running and reachable?",
+                 conf_map_get(&h->conf->kafka, "bootstrap.servers"), rd_kafka_err2str(err));
+        return -EIO;
+    }
+    for (uint32_t i = 0; i < h->nss->count; i++)
+        counts[i] = 0;
+    for (int k = 0; k < md->topic_cnt; k++) {
+        for (uint32_t i = 0; i < h->nss->count; i++) {
+            if (strcmp(md->topics[k].topic, h->nss->v[i].topic) != 0 || md->topics[k].err)
+                continue;
+            counts[i] = md->topics[k].partition_cnt;
+            note_leaders(h, i, &md->topics[k]);
+        }
+    }
+    rd_kafka_metadata_destroy(md);
+    return 0;
+}
+
+int history_count(struct history *h, int32_t *ret_partitions, char *why, size_t why_size)
+{
+    if (ask_counts(h, ret_partitions, why, why_size) < 0)
+        return -EIO;
+    for (uint32_t i = 0; i < h->nss->count; i++) {
+        if (ret_partitions[i] > 0)
+            continue;
+        snprintf(why, why_size,
+                 "Kafka has no topic \"%s\" (namespace \"%s\"): create it, for example "
+                 "kafka-topics.sh --create --topic %s --partitions 16",
+                 h->nss->v[i].topic, h->nss->v[i].name, h->nss->v[i].topic);
+        return -ENOENT;
+    }
+    return 0;
+}
+
+void history_cluster(struct history *h, char *dst, size_t size)
+{
+    char *id = rd_kafka_clusterid(h->rk, ASK_MS);
+
+    snprintf(dst, size, "%s", id ? id : "");
+    if (id)
+        rd_kafka_mem_free(h->rk, id);
+}
+
+/* Tells the pump every topic's count. asked: someone waits for it. */
+static void tell_counts(struct history *h, bool asked)
+{
+    int32_t *counts = mem_zalloc(h->nss->count * sizeof(*counts));
+    char why[160];
+
+    if (ask_counts(h, counts, why, sizeof(why)) == 0) {
+        for (uint32_t i = 0; i < h->nss->count; i++) {
+            struct history_job *j = job_new(HISTORY_TOPIC, i);
+
+            j->partitions = counts[i];
+            j->asked = asked;
+            answer(h, j);
+        }
+    } else {
+        log_warn("metadata_failed", " why=%s", log_value(slice_of(why)));
+    }
+    free(counts);
+}
+
+/* ---- logs ---- */
+
+static void tell_log(struct history *h, struct history_job *j, const struct log_record *rec)
+{
+    j->kind = HISTORY_LOG;
+    j->rec = *rec;
+    j->earlier_count = logs_earlier(registry_logs(h->reg), rec->topic, rec->n, j->earlier);
+    h->topics[j->topic].n = rec->n;
+    answer(h, j);
+}
+
+static void tell_newer_logs(struct history *h)
+{
+    for (uint32_t i = 0; i < h->nss->count; i++) {
+        const struct log_record *rec = logs_newest(registry_logs(h->reg), h->nss->v[i].topic);
+
+        if (rec && !h->nss->v[i].conf->log_id[0] && rec->n > h->topics[i].n)
+            tell_log(h, job_new(HISTORY_LOG, i), rec);
+    }
+}
+
+static void register_log(struct history *h, struct history_job *j)
+{
+    struct log_record rec;
+
+    j->err = registry_register(h->reg, &j->rec, &rec, j->why, sizeof(j->why));
+    if (j->err < 0)
+        answer(h, j);
+    else
+        tell_log(h, j, &rec);
+}
+
+/* ---- facts: watermarks, the group's commit, the record at a position ---- */
+
+/* The stream is absent: is there a commit of this log that can be checked instead? */
+static void find_commit(struct history *h, struct history_job *j)
+{
+    rd_kafka_topic_partition_list_t *l = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_t *tp =
+        rd_kafka_topic_partition_list_add(l, topic_of(h, j), j->partition);
+    char text[64], log[LOG_ID_LEN + 1];
+    unsigned fp;
+
+    if (rd_kafka_committed(h->rk, l, ASK_MS) == RD_KAFKA_RESP_ERR_NO_ERROR && !tp->err &&
+        tp->offset > 0 && tp->metadata && tp->metadata_size < sizeof(text)) {
+        memcpy(text, tp->metadata, tp->metadata_size);
+        text[tp->metadata_size] = '\0';
+        if (sscanf(text, "%8[0-9A-Za-z] %x", log, &fp) == 2 && strcmp(log, j->log) == 0) {
+            j->pos = (uint64_t)tp->offset;
+            j->fp = fp;
+            j->has_fp = true;
+        }
+    }
+    rd_kafka_topic_partition_list_destroy(l);
+}
+
+/* Everything but the record itself. True: the record is needed. */
+static bool find_facts(struct history *h, struct history_job *j)
+{
+    rd_kafka_resp_err_t err = rd_kafka_query_watermark_offsets(h->rk, topic_of(h, j), j->partition,
+                                                               &j->low, &j->end, ASK_MS);
+
+    if (err) {
+        j->err = -EIO;
+        snprintf(j->why, sizeof(j->why), "%s", rd_kafka_err2str(err));
+        return false;
+    }
+    if (j->pos == 0 && j->log[0])
+        find_commit(h, j);
+    j->check = attach_place(j->pos, j->low, j->end);
+    if (j->check == CHECK_SAME && !j->has_fp)
+        j->check = CHECK_NONE;
+    return j->check == CHECK_SAME;
+}
+
+static struct history_job *pending_of(const struct history *h, struct list *jobs,
+                                      const rd_kafka_message_t *m)
+{
+    struct history_job *j;
+
+    list_for_each(j, jobs, link) {
+        if (j->pending && m->rkt && j->partition == m->partition &&
+            strcmp(topic_of(h, j), rd_kafka_topic_name(m->rkt)) == 0)
+            return j;
+    }
+    return NULL;
+}
+
+static void judge(struct history_job *j, const rd_kafka_message_t *m)
+{
+    struct source_record r;
+
+    j->pending = false;
+    if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+        j->check = CHECK_DIFFERENT; /* inside the log, and no record there: aborted or control */
+        return;
+    }
+    if (m->err) {
+        j->err = -EIO;
+        snprintf(j->why, sizeof(j->why), "%s", rd_kafka_message_errstr(m));
+        return;
+    }
+    kafka_record_of(m, &r);
+    if (r.offset != (int64_t)j->pos - 1 || entry_fingerprint(r.key, r.value, r.time_ms) != j->fp)
+        j->check = CHECK_DIFFERENT;
+}
+
+/* Fetches the record at each pending job's position, all at once. */
+static void fetch_records(struct history *h, struct list *jobs)
+{
+    rd_kafka_topic_partition_list_t *l = rd_kafka_topic_partition_list_new(8);
+    uint64_t end = clock_mono_ms() + OVERLAP_MS;
+    struct history_job *j;
+    size_t left = 0;
+
+    list_for_each(j, jobs, link) {
+        if (j->pending && !rd_kafka_topic_partition_list_find(l, topic_of(h, j), j->partition)) {
+            rd_kafka_topic_partition_list_add(l, topic_of(h, j), j->partition)->offset =
+                (int64_t)j->pos - 1;
+            left++;
+        } else if (j->pending) { /* asked twice for one partition: the second one later */
+            j->pending = false;
+            j->err = -EAGAIN;
+        }
+    }
+    if (left > 0)
+        rd_kafka_assign(h->rk, l);
+    while (left > 0 && clock_mono_ms() < end) {
+        rd_kafka_message_t *m = rd_kafka_consumer_poll(h->rk, 100);
+
+        j = m ? pending_of(h, jobs, m) : NULL;
+        if (j) {
+            judge(j, m);
+            left--;
+        }
+        if (m)
+            rd_kafka_message_destroy(m);
+    }
+    if (l->cnt > 0)
+        rd_kafka_assign(h->rk, NULL);
+    rd_kafka_topic_partition_list_destroy(l);
+}
+
+static void answer_facts(struct history *h, struct list *jobs)
+{
+    struct history_job *j;
+
+    list_for_each(j, jobs, link)
+        j->pending = find_facts(h, j);
+    fetch_records(h, jobs);
+    while ((j = list_first(jobs, struct history_job, link))) {
+        list_del(&j->link);
+        if (j->pending) {
+            j->err = -ETIMEDOUT;
+            snprintf(j->why, sizeof(j->why), "the record at offset %lld could not be fetched",
+                     (long long)j->pos - 1);
+        }
+        answer(h, j);
+    }
+}
+
+/* ---- the thread ---- */
+
+static void serve_jobs(struct history *h)
+{
+    struct list jobs, facts;
+    struct history_job *j;
+    bool counts = false;
+
+    list_init(&jobs);
+    list_init(&facts);
+    inbox_take(&h->inbox, &jobs);
+    while ((j = list_first(&jobs, struct history_job, link))) {
+        list_del(&j->link);
+        if (j->kind == HISTORY_FACTS) {
+            list_add_tail(&facts, &j->link);
+        } else if (j->kind == HISTORY_NEWLOG) {
+            register_log(h, j);
+        } else {
+            counts = true;
+            free(j);
+        }
+    }
+    if (counts)
+        tell_counts(h, true);
+    if (!list_is_empty(&facts))
+        answer_facts(h, &facts);
+}
+
+static void *history_main(void *arg)
+{
+    struct history *h = arg;
+    uint64_t refreshed = clock_mono_ms(), now;
+
+    proc_thread_role("history");
+    while (wait_bell(h, 200)) {
+        serve_jobs(h);
+        if (registry_poll(h->reg) > 0)
+            tell_newer_logs(h);
+        now = clock_mono_ms();
+        if (now - refreshed >= REFRESH_MS) {
+            refreshed = now;
+            tell_counts(h, false);
+        }
+    }
+    return NULL;
+}
+
+struct history *history_new(const struct worker_conf *conf, const struct namespaces *nss, char *why,
+                            size_t why_size)
+{
+    struct history *h = mem_zalloc(sizeof(*h));
+    rd_kafka_conf_t *rc = kafka_conf_new(conf, KAFKA_READER, why, why_size);
+    pthread_condattr_t attr;
+
+    h->conf = conf;
+    h->nss = nss;
+    h->topics = mem_zalloc(nss->count * sizeof(*h->topics));
+    inbox_init(&h->inbox, ring, h);
+    pthread_mutex_init(&h->lock, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&h->cond, &attr);
+    if (rc)
+        h->rk = rd_kafka_new(RD_KAFKA_CONSUMER, rc, why, why_size);
+    if (!h->rk) {
+        if (rc)
+            rd_kafka_conf_destroy(rc);
+        history_stop(h);
+        return NULL;
+    }
+    rd_kafka_poll_set_consumer(h->rk);
+    for (uint32_t i = 0; i < nss->count; i++)
+        h->topics[i].rkt = rd_kafka_topic_new(h->rk, nss->v[i].topic, NULL);
+    return h;
+}
+
+void history_start(struct history *h, struct registry *take_reg, struct inbox *reply)
+{
+    h->reg = take_reg;
+    h->reply = reply;
+    for (uint32_t i = 0; i < h->nss->count; i++) {
+        const struct log_record *rec = logs_newest(registry_logs(h->reg), h->nss->v[i].topic);
+
+        h->topics[i].n = rec ? rec->n : 0;
+    }
+    must(pthread_create(&h->thread, NULL, history_main, h) == 0);
+    h->started = true;
+}
+
+void history_post(struct history *h, struct history_job *take_job)
+{
+    inbox_post(&h->inbox, &take_job->link);
+}
+
+void history_stop(struct history *h)
+{
+    struct history_job *j;
+
+    if (h->started) {
+        pthread_mutex_lock(&h->lock);
+        h->stop = true;
+        pthread_cond_signal(&h->cond);
+        pthread_mutex_unlock(&h->lock);
+        pthread_join(h->thread, NULL);
+    }
+    while ((j = list_first(&h->inbox.items, struct history_job, link))) {
+        list_del(&j->link);
+        free(j);
+    }
+    for (uint32_t i = 0; i < h->nss->count; i++) {
+        if (h->topics[i].rkt)
+            rd_kafka_topic_destroy(h->topics[i].rkt);
+        free(h->topics[i].leaders);
+    }
+    free(h->topics);
+    registry_close(h->reg);
+    if (h->rk)
+        rd_kafka_destroy_flags(h->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
+    free(h);
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * history.h: the second Kafka handle, a member of no group, in a thread of its own: what the pump
+ * must know of Kafka and may not wait for.
+ *
+ * The pump posts jobs; each comes back through `reply` filled. By itself the thread refreshes the
+ * topics' metadata every 5 s and reads the registry on, and posts what changed as jobs of its own
+ * (HISTORY_TOPIC, HISTORY_LEADER, HISTORY_LOG). Owns its handle and, from history_start() on, the
+ * registry. @thread history (the functions here: boot)
+ */
+#pragma once
+
+#include "fanout-worker/attach.h"
+#include "fanout-worker/inbox.h"
+#include "fanout-worker/logs.h"
+
+struct history;
+struct namespaces;
+struct registry;
+struct worker_conf;
+
+enum history_kind {
+    HISTORY_FACTS,  /* low and end of a partition; compares the record at pos, if pos != 0 */
+    HISTORY_TOPIC,  /* a topic's partition count; asked for, or the regular one */
+    HISTORY_LEADER, /* a partition's leader changed */
+    HISTORY_NEWLOG, /* register log n; answered as HISTORY_LOG, or with err */
+    HISTORY_LOG,    /* a log newer than the one at start */
+};
+
+struct history_job {
+    struct list link;
+    enum history_kind kind;
+    uint32_t topic;
+    int32_t partition;
+    uint64_t token; /* the pump's, untouched */
+    bool recheck;   /* the pump's: compare only, the partition goes on */
+    int err;
+    char why[160];
+    /* HISTORY_FACTS: pos = 0 with a log id: the group's commit, if it is of that log, is checked */
+    uint64_t pos;
+    uint32_t fp;
+    bool has_fp;
+    char log[LOG_ID_LEN + 1];
+    int64_t low, end;
+    enum attach_check check;
+    bool pending; /* history's: its record isn't here yet */
+    /* HISTORY_TOPIC */
+    int32_t partitions;
+    bool asked;
+    /* HISTORY_NEWLOG, HISTORY_LOG */
+    struct log_record rec;
+    int32_t earlier[LOGS_EARLIER_MAX];
+    size_t earlier_count;
+};
+
+/* NULL with why filled. */
+struct history *history_new(const struct worker_conf *conf, const struct namespaces *nss, char *why,
+                            size_t why_size);
+/* Boot: partition counts of all topics. 0; -EIO or -ENOENT (a topic is missing) with why filled, how
+ * to mend it included. */
+int history_count(struct history *h, int32_t *ret_partitions, char *why,
+                  size_t why_size) _must_check_;
+/* Boot: the cluster's id, "" if it has none. */
+void history_cluster(struct history *h, char *dst, size_t size);
+void history_start(struct history *h, struct registry *take_reg, struct inbox *reply);
+void history_post(struct history *h, struct history_job *take_job);
+void history_stop(struct history *h); /* joins the thread and frees */

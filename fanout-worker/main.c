@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * main.c: fanfare-worker: boot, admin listener, signals.
+ *
+ * Exit codes: 0 stopped by a signal; 1 something it needs is missing or broke (one line says what
+ * and how to mend it); 2 wrong configuration. Owns the process's threads: pump and history run
+ * between boot and stop. @thread main
+ */
+#include <ev.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/hash.h"
+#include "common/io/admin.h"
+#include "common/runtime/log.h"
+#include "common/runtime/proc.h"
+
+#include "fanout-worker/boot.h"
+#include "fanout-worker/routes.h"
+#include "fanout-worker/source_kafka.h"
+
+struct worker {
+    struct worker_conf conf;
+    struct worker_metrics metrics;
+    struct worker_status status;
+    struct boot boot;
+    struct ev_loop *loop;
+    struct admin *admin;
+    struct admin_route routes[ROUTES_MAX];
+    struct routes_arg routes_arg;
+    ev_async changed;
+    ev_signal term, interrupt;
+    struct pump *pump;
+    bool said_ready;
+};
+
+static void on_signal(struct ev_loop *loop, ev_signal *w, int events)
+{
+    (void)events;
+    log_info("stopping", " signal=%d", w->signum);
+    ev_break(loop, EVBREAK_ALL);
+}
+
+static void on_changed(struct ev_loop *loop, ev_async *a, int events)
+{
+    struct worker *w = a->data;
+    char group[512];
+
+    (void)events;
+    if (w->status.failed)
+        ev_break(loop, EVBREAK_ALL);
+    if (w->said_ready || !routes_is_ready(&w->status))
+        return;
+    w->said_ready = true;
+    kafka_group(&w->conf, group, sizeof(group));
+    if (w->admin)
+        log_info("ready", " group=%s topics=%u admin=127.0.0.1:%d", log_value(slice_of(group)),
+                 w->boot.nss.count, admin_port(w->admin));
+    else
+        log_info("ready", " group=%s topics=%u", log_value(slice_of(group)), w->boot.nss.count);
+}
+
+static void wake_main(void *arg)
+{
+    struct worker *w = arg;
+
+    ev_async_send(w->loop, &w->changed);
+}
+
+static int open_admin(struct worker *w, char why[BOOT_WHY])
+{
+    if (!w->conf.admin_listen[0])
+        return 0;
+    w->routes_arg = (struct routes_arg){&w->metrics, &w->status};
+    routes_fill(w->routes, &w->routes_arg);
+    w->admin = admin_new(w->loop, w->conf.admin_listen, w->routes, why, BOOT_WHY);
+    return w->admin ? 0 : -1;
+}
+
+static int start(struct worker *w, char why[BOOT_WHY])
+{
+    struct boot *bt = &w->boot;
+    struct pump_opts opts = {
+        .conf = &w->conf,
+        .nss = &bt->nss,
+        .topics = bt->topics,
+        .scripts = &bt->scripts,
+        .cluster = bt->cluster,
+        .stream_bytes = bt->stream_bytes,
+        .metrics = &w->metrics,
+        .status = &w->status,
+    };
+    struct source *src;
+
+    w->pump = pump_new(&opts);
+    src = source_kafka_new(&w->conf, &bt->nss, bt->partitions, &pump_source_events, w->pump, why,
+                           BOOT_WHY);
+    if (!src)
+        return -1;
+    history_start(bt->history, bt->registry, pump_inbox(w->pump));
+    bt->registry = NULL; /* history's now */
+    w->status.registry_read = true;
+    pump_start(w->pump, src, bt->history, wake_main, w);
+    return 0;
+}
+
+static void watch(struct worker *w)
+{
+    ev_async_init(&w->changed, on_changed);
+    w->changed.data = w;
+    ev_async_start(w->loop, &w->changed);
+    ev_signal_init(&w->term, on_signal, SIGTERM);
+    ev_signal_init(&w->interrupt, on_signal, SIGINT);
+    ev_signal_start(w->loop, &w->term);
+    ev_signal_start(w->loop, &w->interrupt);
+}
+
+static int run(struct worker *w)
+{
+    char why[BOOT_WHY] = "";
+    int rc = 0;
+
+    w->loop = ev_default_loop(EVFLAG_AUTO);
+    watch(w);
+    if (boot_run(&w->boot, &w->conf, why) < 0 || open_admin(w, why) < 0 || start(w, why) < 0) {
+        log_error("boot_failed", " why=%s", log_value(slice_of(why)));
+        rc = 1;
+    } else {
+        ev_run(w->loop, 0);
+        rc = w->status.failed ? 1 : 0;
+    }
+    if (w->pump)
+        pump_stop(w->pump);
+    if (w->admin)
+        admin_free(w->admin);
+    boot_done(&w->boot);
+    return rc;
+}
+
+int main(int argc, char **argv)
+{
+    static struct worker w;
+    int rc = conf_load(&worker_program, argc, argv, &w.conf);
+
+    if (rc != 0)
+        return rc > 0 ? 0 : 2;
+    log_init("fanfare-worker", (enum log_level)w.conf.log_level);
+    signal(SIGPIPE, SIG_IGN);
+    hash_seed();
+    proc_raise_fd_limit();
+    proc_thread_role("main");
+    rc = run(&w);
+    log_info("stopped", " exit=%d", rc);
+    conf_done(&worker_program, &w.conf);
+    return rc;
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * part_append.c: a partition's batches as script calls, and what the answers mean.
+ *
+ * The transport behind append.h. The bound of the stream in entries follows from its bound in bytes
+ * and the moving mean of an entry. @thread pump
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/clock.h"
+#include "common/runtime/log.h"
+
+#include "fanout-worker/pump_impl.h"
+
+#define ENTRY_OVERHEAD 24 /* of an entry in a stream, about */
+#define MAXLEN_MIN     100
+#define OOM_WAIT_MS    100
+#define FAIL_WAIT_MS   250
+#define DIGITS         24
+
+static int64_t maxlen_of(struct part *p)
+{
+    int64_t n = p->pu->opts.stream_bytes / (p->ap.mean + ENTRY_OVERHEAD);
+
+    if (n < MAXLEN_MIN)
+        n = MAXLEN_MIN;
+    if (p->cap > 0 && p->cap < n) {
+        /* What a full Redis left us may grow again, by a thousandth a batch. */
+        n = p->cap;
+        p->cap += p->cap / 1000 + 1;
+    }
+    return n;
+}
+
+static void room_again(struct part *p)
+{
+    if (!p->held || !append_has_room(&p->ap))
+        return;
+    p->held = false;
+    PUMP_METRIC(p->pu, paused, -1);
+    p->pu->src->ops->resume(p->pu->src, p->id);
+    pump_kick(p->pu);
+}
+
+static void on_append(struct redis_conn *c, const struct redis_reply *reply, void *arg)
+{
+    struct append_batch *b = arg;
+    struct part *p = b->owner;
+    uint32_t count = b->count;
+
+    (void)c;
+    if (!reply || redis_type(reply) == REDIS_T_ERROR) {
+        if (append_failed(&p->ap, b) && reply)
+            part_append_error(p, reply);
+        return;
+    }
+    if (b->gen == p->ap.gen && redis_type(reply) == REDIS_T_INT) {
+        p->oom = false;
+        p->cap = redis_int(reply) > 0 ? redis_int(reply) : 1;
+    }
+    if (!append_answered(&p->ap, b))
+        return;
+    p->moved_ms = clock_mono_ms();
+    PUMP_METRIC(p->pu, entries, count);
+    room_again(p);
+}
+
+/* The batch and all behind it are lost to us; Redis says where to go on. */
+void part_append_error(struct part *p, const struct redis_reply *reply)
+{
+    if (redis_is_error(reply, "CASFAIL")) {
+        PUMP_METRIC(p->pu, cas_refusals, 1);
+        log_warn("append_refused", " stream=%s expected=%llu reply=%s", p->stream,
+                 (unsigned long long)p->ap.acked, log_value(redis_str(reply)));
+        part_attach(p);
+        return;
+    }
+    if (redis_is_error(reply, "OOM")) {
+        PUMP_METRIC(p->pu, oom, 1);
+        log_warn("redis_full", " stream=%s", p->stream);
+        p->oom = true;
+        part_retry(p, OOM_WAIT_MS);
+        return;
+    }
+    PUMP_METRIC(p->pu, append_errors, 1);
+    log_warn("append_failed", " stream=%s reply=%s", p->stream, log_value(redis_str(reply)));
+    if (redis_is_error(reply, "NOSCRIPT"))
+        pump_redis_load(p->pu);
+    part_retry(p, redis_is_error(reply, "NOSCRIPT") ? 1 : FAIL_WAIT_MS);
+}
+
+static struct slice number(char *dst, uint64_t v)
+{
+    char *end = dst + DIGITS, *at = end;
+
+    do {
+        *--at = (char)('0' + v % 10);
+        v /= 10;
+    } while (v);
+    return (struct slice){at, (size_t)(end - at)};
+}
+
+static void send_batch(void *arg, struct append_batch *take_b, const struct append_load *load)
+{
+    struct part *p = arg;
+    struct pump *pu = p->pu;
+    size_t argc = 6 + (size_t)load->count * 2;
+    char fixed[3][DIGITS], *digits;
+    struct slice *argv;
+
+    if (pu->argv_cap < argc) {
+        pu->argv_cap = argc * 2;
+        pu->argv = mem_realloc(pu->argv, pu->argv_cap * sizeof(*pu->argv));
+    }
+    buf_clear(&pu->scratch);
+    digits = buf_reserve(&pu->scratch, (size_t)load->count * DIGITS);
+    argv = pu->argv;
+    argv[0] = SLICE("2");
+    argv[1] = slice_of(p->stream);
+    argv[2] = slice_of(p->side);
+    argv[3] = number(fixed[0], load->expected);
+    argv[4] = number(fixed[1], (uint64_t)maxlen_of(p));
+    argv[5] = number(fixed[2], load->last_fp);
+    for (uint32_t i = 0; i < load->count; i++) {
+        argv[6 + i * 2] = number(digits + (size_t)i * DIGITS, load->items[i].pos);
+        argv[7 + i * 2] = (struct slice){load->data->p + load->items[i].at, load->items[i].n};
+    }
+    PUMP_METRIC(pu, appends, 1);
+    PUMP_METRIC(pu, bytes, load->data->n);
+    pump_eval(pu, p->oom ? SCRIPT_APPEND_OOM : SCRIPT_APPEND, on_append, take_b, (int)argc, argv);
+}
+
+const struct append_io part_append_io = {.send = send_batch};

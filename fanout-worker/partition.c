@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * partition.c: one partition's way to its stream and along it.
+ *
+ * attach: ask Redis for the last position, ask history for Kafka's side and the overlap check,
+ * decide (attach.h), start the source there. Any doubt later (refusal, error, another last position,
+ * a lost connection) drops what isn't confirmed and attaches again: progress is only what Redis
+ * says. Invariant: the source reads the partition only in PART_RUN. @thread pump
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/clock.h"
+#include "common/runtime/log.h"
+
+#include "fanout-worker/pump_impl.h"
+
+#define RETRY_MS   250
+#define GUARD_HITS 3 /* so often a jump over what was seen is doubted */
+#define IDLE_MS    500
+
+struct last_ask {
+    struct part *p;
+    uint64_t token, acked;
+};
+
+static void on_retry(struct ev_loop *loop, ev_timer *w, int events)
+{
+    (void)loop;
+    (void)events;
+    part_attach(w->data);
+}
+
+static void name_keys(struct part *p)
+{
+    key_stream(p->stream, p->t->log.log, p->id.partition);
+    key_side(p->side, p->t->log.log, p->id.partition);
+    p->rules = (struct record_rules){
+        .nss = p->pu->opts.nss,
+        .ns = p->t->ns,
+        .record_max = p->pu->opts.conf->record_max,
+        .partition = p->id.partition,
+        .partitions = p->t->log.partitions,
+        .unmapped = p->t->unmapped,
+        .earlier = p->t->earlier,
+        .earlier_count = p->t->earlier_count,
+    };
+}
+
+struct part *part_get(struct topic *t, int32_t partition)
+{
+    struct part *p;
+
+    if (partition >= t->part_count) {
+        t->parts = mem_realloc(t->parts, ((size_t)partition + 1) * sizeof(struct part *));
+        while (t->part_count <= partition)
+            t->parts[t->part_count++] = NULL;
+    }
+    if (t->parts[partition])
+        return t->parts[partition];
+    p = mem_zalloc(sizeof(*p));
+    p->pu = t->pu;
+    p->t = t;
+    p->id = (struct source_id){t->index, partition};
+    p->seen = p->guard = -1;
+    append_init(&p->ap, &p->pu->limits, &part_append_io, p);
+    ev_timer_init(&p->retry, on_retry, 0, 0);
+    p->retry.data = p;
+    name_keys(p);
+    t->parts[partition] = p;
+    return p;
+}
+
+void part_free(struct part *p)
+{
+    append_done(&p->ap);
+    free(p);
+}
+
+static void set_held(struct part *p, bool held)
+{
+    if (p->held != held)
+        PUMP_METRIC(p->pu, paused, held ? 1 : -1);
+    p->held = held;
+}
+
+static void set_state(struct part *p, enum part_state state)
+{
+    PUMP_METRIC(p->pu, running, (state == PART_RUN) - (p->state == PART_RUN));
+    p->state = state;
+}
+
+void part_detach(struct part *p)
+{
+    ev_timer_stop(p->pu->loop, &p->retry);
+    if (p->state == PART_OUT)
+        return;
+    if (p->state == PART_RUN && p->pu->src)
+        p->pu->src->ops->stop(p->pu->src, p->id);
+    p->token++;
+    append_reset(&p->ap);
+    set_held(p, false);
+    set_state(p, PART_HOLD);
+}
+
+void part_own(struct part *p)
+{
+    if (p->state != PART_OUT)
+        return;
+    p->pu->owned++;
+    set_state(p, PART_HOLD);
+}
+
+void part_disown(struct part *p)
+{
+    if (p->state == PART_OUT)
+        return;
+    part_detach(p);
+    p->pu->owned--;
+    set_state(p, PART_OUT);
+}
+
+void part_retry(struct part *p, int64_t ms)
+{
+    part_detach(p);
+    if (p->state == PART_OUT)
+        return;
+    ev_timer_set(&p->retry, (double)ms / 1000.0, 0);
+    ev_timer_start(p->pu->loop, &p->retry);
+}
+
+void part_log_changed(struct part *p)
+{
+    part_detach(p);
+    name_keys(p);
+    p->seen = -1;
+    p->beyond_since = 0;
+    p->cap = 0;
+    p->ap.acked = 0;
+    part_attach(p);
+}
+
+/* ---- attach ---- */
+
+static void ask_last(struct part *p, redis_reply_fn *fn)
+{
+    struct last_ask *ask = mem_alloc(sizeof(*ask));
+    struct slice argv[3] = {SLICE("2"), slice_of(p->stream), slice_of(p->side)};
+
+    *ask = (struct last_ask){p, p->token, p->ap.acked};
+    pump_eval(p->pu, SCRIPT_LAST, fn, ask, 3, argv);
+}
+
+static struct history_job *facts_job(struct part *p)
+{
+    struct history_job *j = mem_zalloc(sizeof(*j));
+
+    list_init(&j->link);
+    j->kind = HISTORY_FACTS;
+    j->topic = p->id.topic;
+    j->partition = p->id.partition;
+    j->token = p->token;
+    return j;
+}
+
+static bool parse_u64(struct slice s, uint64_t *ret)
+{
+    char text[24], *end;
+
+    if (s.n == 0 || s.n >= sizeof(text))
+        return false;
+    memcpy(text, s.p, s.n);
+    text[s.n] = '\0';
+    errno = 0;
+    *ret = strtoull(text, &end, 10);
+    return errno == 0 && *end == '\0';
+}
+
+static void ask_facts(struct part *p)
+{
+    struct history_job *j = facts_job(p);
+
+    j->pos = p->last;
+    j->fp = p->last_fp;
+    j->has_fp = p->has_fp;
+    memcpy(j->log, p->t->log.log, sizeof(j->log));
+    if (p->last)
+        PUMP_METRIC(p->pu, overlap_checks, 1);
+    set_state(p, PART_FACTS);
+    history_post(p->pu->history, j);
+}
+
+static void on_last(struct redis_conn *c, const struct redis_reply *reply, void *arg)
+{
+    _cleanup_free_ struct last_ask *ask = arg;
+    struct part *p = ask->p;
+    uint64_t fp;
+
+    (void)c;
+    if (!reply || ask->token != p->token || p->state != PART_LAST)
+        return; /* a lost connection attaches all again */
+    if (redis_is_error(reply, "NOSCRIPT"))
+        pump_redis_load(p->pu);
+    if (redis_type(reply) != REDIS_T_ARRAY || redis_len(reply) < 1 ||
+        !parse_u64(redis_str(redis_at(reply, 0)), &p->last)) {
+        log_warn("attach_failed", " stream=%s why=%s", p->stream, log_value(redis_str(reply)));
+        part_retry(p, RETRY_MS);
+        return;
+    }
+    p->has_fp = redis_len(reply) > 1 && redis_type(redis_at(reply, 1)) != REDIS_T_NIL &&
+                parse_u64(redis_str(redis_at(reply, 1)), &fp);
+    p->last_fp = p->has_fp ? (uint32_t)fp : 0;
+    ask_facts(p);
+}
+
+void part_attach(struct part *p)
+{
+    part_detach(p);
+    if (p->state == PART_OUT || !p->pu->redis_ready || p->t->waiting_log)
+        return;
+    if (p->id.partition >= p->t->log.partitions) {
+        /* Of a log not known yet, which the next metadata brings. */
+        part_retry(p, 1000);
+        return;
+    }
+    set_state(p, PART_LAST);
+    ask_last(p, on_last);
+}
+
+static void run(struct part *p, const struct attach_plan *plan)
+{
+    int rc;
+
+    append_begin(&p->ap, p->last, plan->chain);
+    p->ap.acked_fp = p->last_fp;
+    p->ap.has_fp = p->last && p->has_fp;
+    p->next = plan->start;
+    /* What was handed over before must come again before anything behind it does: if not, the record
+     * is one the fetcher had read ahead from its earlier position. */
+    p->guard = plan->start <= p->seen && p->low <= p->seen ? p->seen : -1;
+    p->guard_hits = p->tries < GUARD_HITS ? 0 : GUARD_HITS;
+    p->rebuild_until = plan->rebuild ? p->end : 0;
+    p->beyond_since = 0;
+    p->moved_ms = clock_mono_ms();
+    PUMP_METRIC(p->pu, reattaches, 1);
+    PUMP_METRIC(p->pu, rebuilds, plan->rebuild);
+    PUMP_METRIC(p->pu, gaps, plan->gap);
+    set_state(p, PART_RUN);
+    rc = p->pu->src->ops->start(p->pu->src, p->id, plan->start, p);
+    if (rc < 0) {
+        part_retry(p, RETRY_MS);
+        return;
+    }
+    log_info("attached", " stream=%s start=%lld last=%llu end=%lld%s%s", p->stream,
+             (long long)plan->start, (unsigned long long)p->last, (long long)p->end,
+             plan->rebuild ? " rebuild=1" : "", plan->gap ? " gap=1" : "");
+    pump_kick(p->pu);
+}
+
+static void decide(struct part *p, const struct history_job *j)
+{
+    struct attach_facts f = {
+        .last = p->last,
+        .low = j->low,
+        .end = j->end,
+        .check = j->check,
+        .share = p->pu->opts.conf->rebuild_records / (p->pu->owned > 0 ? p->pu->owned : 1),
+    };
+    struct attach_plan plan = attach_decide(&f);
+
+    if (plan.verdict == ATTACH_RUN) {
+        run(p, &plan);
+    } else if (plan.verdict == ATTACH_NEWLOG) {
+        PUMP_METRIC(p->pu, overlap_failures, 1);
+        topic_need_newlog(p->t, "another_record_at_last_position");
+    } else if (attach_lasts(&p->beyond_since, true, clock_mono_ms(), ATTACH_BEYOND_MS)) {
+        topic_need_newlog(p->t, "end_below_position");
+    } else {
+        part_retry(p, RETRY_MS);
+    }
+}
+
+void part_on_facts(struct part *p, struct history_job *j)
+{
+    if (j->err == 0) {
+        p->low = j->low;
+        p->end = j->end;
+    }
+    if (j->token != p->token)
+        return;
+    if (j->recheck) {
+        /* Only a difference matters; what could not be asked is asked at the next doubt. */
+        if (j->err == 0 && p->state == PART_RUN && j->check == CHECK_DIFFERENT) {
+            PUMP_METRIC(p->pu, overlap_failures, 1);
+            topic_need_newlog(p->t, "another_record_at_last_position");
+        } else if (j->err == 0 && p->state == PART_RUN && j->check == CHECK_BEYOND) {
+            part_attach(p);
+        }
+        return;
+    }
+    if (p->state != PART_FACTS)
+        return;
+    if (j->err < 0) {
+        log_warn("attach_failed", " stream=%s why=%s", p->stream, log_value(slice_of(j->why)));
+        part_retry(p, RETRY_MS);
+        return;
+    }
+    decide(p, j);
+}
+
+/* The record at the last confirmed position, compared while the partition goes on. */
+void part_recheck(struct part *p)
+{
+    struct history_job *j;
+
+    if (p->state != PART_RUN || !p->ap.has_fp || p->ap.acked == 0)
+        return;
+    j = facts_job(p);
+    j->recheck = true;
+    j->pos = p->ap.acked;
+    j->fp = p->ap.acked_fp;
+    j->has_fp = true;
+    PUMP_METRIC(p->pu, overlap_checks, 1);
+    history_post(p->pu->history, j);
+}
+
+static void on_idle(struct redis_conn *c, const struct redis_reply *reply, void *arg)
+{
+    _cleanup_free_ struct last_ask *ask = arg;
+    struct part *p = ask->p;
+    uint64_t last;
+
+    (void)c;
+    if (!reply || ask->token != p->token || p->state != PART_RUN || ask->acked != p->ap.acked ||
+        p->ap.inflight > 0)
+        return;
+    if (redis_is_error(reply, "NOSCRIPT"))
+        pump_redis_load(p->pu);
+    if (redis_type(reply) != REDIS_T_ARRAY || !parse_u64(redis_str(redis_at(reply, 0)), &last))
+        return;
+    if (last == p->ap.acked)
+        return;
+    PUMP_METRIC(p->pu, moved_back, 1);
+    log_warn("stream_moved", " stream=%s expected=%llu found=%llu", p->stream,
+             (unsigned long long)p->ap.acked, (unsigned long long)last);
+    part_attach(p);
+}
+
+void part_idle_check(struct part *p)
+{
+    uint64_t now = clock_mono_ms();
+
+    if (p->state != PART_RUN || p->ap.inflight > 0 || now - p->moved_ms < IDLE_MS)
+        return;
+    p->rebuild_until = 0; /* nothing came for a while: the end of the log holds no record */
+    ask_last(p, on_idle);
+}
+
+/* ---- run ---- */
+
+static void name_refusal(struct part *p, const struct source_record *r, enum refusal why)
+{
+    PUMP_METRIC(p->pu, refused[why], 1);
+    log_warn("refused", " reason=%s topic=%s partition=%d offset=%lld", refusal_name(why),
+             log_value(slice_of(p->t->log.topic)), p->id.partition, (long long)r->offset);
+}
+
+/* True: the record belongs to an earlier fetch position and must not be believed. */
+static bool is_stale(struct part *p, const struct source_record *r)
+{
+    if (p->guard < 0)
+        return false;
+    if (r->offset <= p->guard || p->guard_hits >= GUARD_HITS) {
+        p->guard = -1;
+        return false;
+    }
+    PUMP_METRIC(p->pu, stale_records, 1);
+    return true;
+}
+
+static void ask_metadata(struct part *p, const struct source_record *r)
+{
+    struct history_job *j = mem_zalloc(sizeof(*j));
+
+    log_warn("partitioner_mismatch", " topic=%s partition=%d offset=%lld partitions=%d",
+             log_value(slice_of(p->t->log.topic)), p->id.partition, (long long)r->offset,
+             p->t->log.partitions);
+    part_detach(p);
+    set_state(p, PART_GUARD);
+    list_init(&j->link);
+    j->kind = HISTORY_TOPIC;
+    j->topic = p->id.topic;
+    history_post(p->pu->history, j);
+}
+
+/* False: the partition was detached. */
+static bool carry(struct part *p, const struct source_record *r)
+{
+    struct entry e;
+    struct record_result res = record_make(&p->pu->maker, &p->rules, r, &e);
+
+    if (res.fate == RECORD_MISMATCH || res.mismatch)
+        PUMP_METRIC(p->pu, mismatches, 1);
+    if (res.fate == RECORD_MISMATCH) {
+        ask_metadata(p, r);
+        return false;
+    }
+    if (res.tags_left)
+        PUMP_METRIC(p->pu, tags_left, res.tags_left);
+    if (res.why != REFUSED_NOT)
+        name_refusal(p, r, res.why);
+    if (res.fate == RECORD_SKIP)
+        return true;
+    PUMP_METRIC(p->pu, markers, e.marker);
+    e.pos = (uint64_t)r->offset + 1;
+    append_add(&p->ap, &e);
+    return true;
+}
+
+bool part_on_record(void *handle, const struct source_record *r)
+{
+    struct part *p = handle;
+
+    if (p->state != PART_RUN)
+        return false;
+    p->pu->records++;
+    if (r->offset < p->next) /* read twice around a start: known */
+        return append_has_room(&p->ap);
+    if (is_stale(p, r)) {
+        p->tries++;
+        part_retry(p, 20);
+        return false;
+    }
+    p->tries = 0;
+    p->next = r->offset + 1;
+    if (r->offset > p->seen)
+        p->seen = r->offset;
+    if (p->rebuild_until && r->offset + 1 >= p->rebuild_until)
+        p->rebuild_until = 0;
+    if (!carry(p, r))
+        return false;
+    if (append_has_room(&p->ap))
+        return true;
+    set_held(p, true);
+    return false;
+}
+
+void part_on_turn(void *handle)
+{
+    struct part *p = handle;
+
+    if (p->pu->records) {
+        PUMP_METRIC(p->pu, records, p->pu->records);
+        p->pu->records = 0;
+    }
+    if (p->state == PART_RUN)
+        append_turn(&p->ap);
+}
+
+void part_on_trouble(void *handle, enum source_trouble what, const char *text)
+{
+    struct part *p = handle;
+
+    PUMP_METRIC(p->pu, fetch_errors, 1);
+    log_warn("fetch_error", " stream=%s kind=%s text=%s", p->stream,
+             what == SOURCE_OUT_OF_RANGE ? "out_of_range" : "fetch", log_value(slice_of(text)));
+    part_retry(p, what == SOURCE_OUT_OF_RANGE ? 20 : RETRY_MS);
+}
+
+bool part_commit(struct part *p, struct source_commit *ret)
+{
+    if (p->state != PART_RUN || !p->ap.has_fp || p->ap.acked == p->committed)
+        return false;
+    p->committed = p->ap.acked;
+    ret->id = p->id;
+    ret->offset = (int64_t)p->ap.acked;
+    snprintf(ret->metadata, sizeof(ret->metadata), "%s %x", p->t->log.log, p->ap.acked_fp);
+    return true;
+}

@@ -1,0 +1,397 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pump.c: the pump's loop: what wakes it, and who gets it.
+ *
+ * Wakes by: the source's descriptor, Redis' socket, history's answers (inbox), a tick of 250 ms.
+ * Owns the source, the topics with their partitions, the Redis connection. It makes no blocking
+ * call. Invariant: source callbacks come only from source_round(). @thread pump (new, start, stop: main)
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+#include "common/runtime/log.h"
+#include "common/runtime/proc.h"
+
+#include "fanout-worker/pump_impl.h"
+
+#define TICK_S       0.25
+#define ROUND_BUDGET 4096 /* records before Redis' answers get a look */
+#define LEAVE_S      0.5
+
+void pump_status(struct pump *pu)
+{
+    struct worker_status *st = pu->opts.status;
+    bool joined;
+
+    if (!pu->src) /* leaving */
+        return;
+    joined = pu->src->ops->has_joined(pu->src);
+    if (st->redis_up == pu->redis_ready && st->joined == joined)
+        return;
+    st->redis_up = pu->redis_ready;
+    st->joined = joined;
+    metric_set(&pu->opts.metrics->redis_up, pu->redis_ready);
+    metric_set(&pu->opts.metrics->joined, joined);
+    if (pu->changed)
+        pu->changed(pu->changed_arg);
+}
+
+static void source_round(struct pump *pu, bool with_all)
+{
+    if (pu->src->ops->poll(pu->src, ROUND_BUDGET, with_all))
+        ev_idle_start(pu->loop, &pu->more);
+    else
+        ev_idle_stop(pu->loop, &pu->more);
+}
+
+void pump_kick(struct pump *pu)
+{
+    ev_idle_start(pu->loop, &pu->more);
+}
+
+static void on_source(struct ev_loop *loop, ev_io *w, int events)
+{
+    (void)loop;
+    (void)events;
+    source_round(w->data, false);
+}
+
+static void on_more(struct ev_loop *loop, ev_idle *w, int events)
+{
+    (void)loop;
+    (void)events;
+    source_round(w->data, false);
+}
+
+/* ---- from the source ---- */
+
+static void on_assigned(void *arg, const struct source_id *ids, size_t n)
+{
+    struct pump *pu = arg;
+
+    for (size_t i = 0; i < n; i++)
+        part_own(part_get(&pu->topics[ids[i].topic], ids[i].partition));
+    /* Only now: the share of a rebuild depends on how many are ours. */
+    for (size_t i = 0; i < n; i++)
+        part_attach(part_get(&pu->topics[ids[i].topic], ids[i].partition));
+    metric_set(&pu->opts.metrics->assigned, pu->owned);
+    log_info("assigned", " partitions=%zu owned=%d", n, pu->owned);
+}
+
+static void on_revoked(void *arg, const struct source_id *ids, size_t n)
+{
+    struct pump *pu = arg;
+
+    for (size_t i = 0; i < n; i++)
+        part_disown(part_get(&pu->topics[ids[i].topic], ids[i].partition));
+    metric_set(&pu->opts.metrics->assigned, pu->owned);
+    log_info("revoked", " partitions=%zu owned=%d", n, pu->owned);
+}
+
+static void on_connection(void *arg, const char *text)
+{
+    struct pump *pu = arg;
+
+    log_warn("kafka_connection", " text=%s", log_value(slice_of(text)));
+    pu->recheck = true;
+}
+
+static void on_failed(void *arg, const char *text)
+{
+    struct pump *pu = arg;
+
+    log_error("kafka_failed", " text=%s", log_value(slice_of(text)));
+    pu->opts.status->failed = true;
+    if (pu->changed)
+        pu->changed(pu->changed_arg);
+}
+
+const struct source_events pump_source_events = {
+    .assigned = on_assigned,
+    .revoked = on_revoked,
+    .record = part_on_record,
+    .turn = part_on_turn,
+    .trouble = part_on_trouble,
+    .connection = on_connection,
+    .failed = on_failed,
+};
+
+/* ---- from history ---- */
+
+static struct part *part_of(const struct pump *pu, const struct history_job *j)
+{
+    const struct topic *t = &pu->topics[j->topic];
+
+    return j->partition < t->part_count ? t->parts[j->partition] : NULL;
+}
+
+static void on_job(struct pump *pu, struct history_job *j)
+{
+    struct part *p;
+
+    switch (j->kind) {
+    case HISTORY_FACTS:
+        part_on_facts(part_of(pu, j), j);
+        break;
+    case HISTORY_LEADER:
+        p = part_of(pu, j);
+        if (p)
+            part_recheck(p);
+        break;
+    case HISTORY_TOPIC:
+        topic_on_count(&pu->topics[j->topic], j);
+        break;
+    case HISTORY_NEWLOG:
+    case HISTORY_LOG:
+        topic_on_log(&pu->topics[j->topic], j);
+        break;
+    }
+    free(j);
+}
+
+static void on_wake(struct ev_loop *loop, ev_async *w, int events)
+{
+    struct pump *pu = w->data;
+    struct history_job *j;
+    struct list jobs;
+
+    (void)events;
+    list_init(&jobs);
+    inbox_take(&pu->inbox, &jobs);
+    while ((j = list_first(&jobs, struct history_job, link))) {
+        list_del(&j->link);
+        on_job(pu, j);
+    }
+    if (pu->stop)
+        ev_break(loop, EVBREAK_ALL);
+}
+
+/* ---- ticks ---- */
+
+static void commit_all(struct pump *pu)
+{
+    struct source_commit *v = mem_alloc(((size_t)pu->owned + 1) * sizeof(*v));
+    size_t n = 0;
+
+    for (uint32_t i = 0; i < pu->topic_count; i++) {
+        struct topic *t = &pu->topics[i];
+
+        for (int32_t k = 0; k < t->part_count && n < (size_t)pu->owned; k++) {
+            if (t->parts[k] && part_commit(t->parts[k], &v[n]))
+                n++;
+        }
+    }
+    if (n > 0)
+        pu->src->ops->commit(pu->src, v, n);
+    free(v);
+}
+
+/* Kafka's ends, the lag, and twice a second the idle checks. */
+static void look_at_parts(struct pump *pu, bool idle)
+{
+    int64_t lag = 0;
+
+    for (uint32_t i = 0; i < pu->topic_count; i++) {
+        for (int32_t k = 0; k < pu->topics[i].part_count; k++) {
+            struct part *p = pu->topics[i].parts[k];
+            int64_t low, end;
+
+            if (!p || p->state == PART_OUT)
+                continue;
+            if (p->state == PART_RUN && pu->src->ops->watermarks(pu->src, p->id, &low, &end)) {
+                p->low = low > p->low ? low : p->low;
+                p->end = end;
+            }
+            if (p->end > (int64_t)p->ap.acked)
+                lag += p->end - (int64_t)p->ap.acked;
+            if (idle && pu->recheck)
+                part_recheck(p);
+            if (idle)
+                part_idle_check(p);
+        }
+    }
+    if (idle)
+        pu->recheck = false;
+    metric_set(&pu->opts.metrics->lag, lag);
+    metric_set(&pu->opts.metrics->inflight_bytes, pu->inflight_total);
+}
+
+static void on_tick(struct ev_loop *loop, ev_timer *w, int events)
+{
+    struct pump *pu = w->data;
+
+    (void)loop;
+    (void)events;
+    pu->beat++;
+    look_at_parts(pu, pu->beat % 2 == 0 && pu->redis_ready);
+    beacon_beat(pu);
+    if (pu->beat % 4 == 0) {
+        for (uint32_t i = 0; i < pu->topic_count; i++)
+            topic_write(&pu->topics[i]);
+        source_round(pu, true);
+        pump_status(pu);
+    }
+    if (pu->beat % 20 == 0)
+        commit_all(pu);
+}
+
+static void on_reconnect(struct ev_loop *loop, ev_timer *w, int events)
+{
+    (void)loop;
+    (void)events;
+    pump_redis_connect(w->data);
+}
+
+/* ---- life ---- */
+
+static void bell(void *arg)
+{
+    struct pump *pu = arg;
+
+    ev_async_send(pu->loop, &pu->wake);
+}
+
+static void init_limits(struct pump *pu)
+{
+    const struct worker_conf *conf = pu->opts.conf;
+
+    pu->limits = (struct append_limits){
+        .batch_records = (uint32_t)conf->batch_records,
+        .batch_bytes = (size_t)conf->batch_bytes,
+        .inflight_batches = (uint32_t)conf->inflight_batches,
+        .inflight_bytes = conf->inflight_bytes,
+        .inflight_total = &pu->inflight_total,
+    };
+}
+
+struct pump *pump_new(const struct pump_opts *opts)
+{
+    struct pump *pu = mem_zalloc(sizeof(*pu));
+    char host[32] = "", id[9];
+
+    pu->opts = *opts;
+    pu->scripts = *opts->scripts;
+    snprintf(pu->cluster, sizeof(pu->cluster), "%s", opts->cluster);
+    gethostname(host, sizeof(host) - 1);
+    for (char *c = host; *c; c++)
+        *c = *c == ' ' || *c == ':' ? '-' : *c;
+    proc_random_id(id, 8);
+    snprintf(pu->worker_id, sizeof(pu->worker_id), "%s-%s", host, id);
+    init_limits(pu);
+    pu->loop = ev_loop_new(EVFLAG_AUTO);
+    must(pu->loop);
+    pu->topic_count = opts->nss->count;
+    pu->topics = mem_zalloc(pu->topic_count * sizeof(*pu->topics));
+    for (uint32_t i = 0; i < pu->topic_count; i++)
+        topic_init(&pu->topics[i], pu, i, &opts->topics[i]);
+    inbox_init(&pu->inbox, bell, pu);
+    ev_async_init(&pu->wake, on_wake);
+    ev_idle_init(&pu->more, on_more);
+    ev_timer_init(&pu->tick, on_tick, TICK_S, TICK_S);
+    ev_timer_init(&pu->reconnect, on_reconnect, 0, 0);
+    pu->wake.data = pu->more.data = pu->tick.data = pu->reconnect.data = pu;
+    return pu;
+}
+
+struct inbox *pump_inbox(struct pump *pu)
+{
+    return &pu->inbox;
+}
+
+static void on_left(struct redis_conn *c, const struct redis_reply *reply, void *arg)
+{
+    struct pump *pu = arg;
+
+    (void)c;
+    (void)reply;
+    ev_break(pu->loop, EVBREAK_ALL);
+}
+
+static void on_leave_time(struct ev_loop *loop, ev_timer *w, int events)
+{
+    (void)w;
+    (void)events;
+    ev_break(loop, EVBREAK_ALL);
+}
+
+/* Leaves the group first, so that others take over while the rest is tidied. */
+static void leave(struct pump *pu)
+{
+    struct source *src = pu->src;
+    ev_timer limit;
+
+    ev_io_stop(pu->loop, &pu->source_io);
+    ev_idle_stop(pu->loop, &pu->more);
+    ev_timer_stop(pu->loop, &pu->tick);
+    for (uint32_t i = 0; i < pu->topic_count; i++) {
+        for (int32_t k = 0; k < pu->topics[i].part_count; k++) {
+            if (pu->topics[i].parts[k])
+                part_disown(pu->topics[i].parts[k]);
+        }
+    }
+    src->ops->close(src);
+    pu->src = NULL;
+    if (!pu->redis_ready)
+        return;
+    pu->redis_ready = false; /* no attaching any more */
+    ev_timer_init(&limit, on_leave_time, LEAVE_S, 0);
+    ev_timer_start(pu->loop, &limit);
+    beacon_leave(pu, on_left);
+    ev_run(pu->loop, 0);
+    ev_timer_stop(pu->loop, &limit);
+}
+
+static void *pump_main(void *arg)
+{
+    struct pump *pu = arg;
+
+    proc_thread_role("pump");
+    ev_io_init(&pu->source_io, on_source, pu->src->ops->fd(pu->src), EV_READ);
+    pu->source_io.data = pu;
+    ev_io_start(pu->loop, &pu->source_io);
+    ev_timer_start(pu->loop, &pu->tick);
+    pump_redis_connect(pu);
+    source_round(pu, true);
+    ev_run(pu->loop, 0);
+    leave(pu);
+    return NULL;
+}
+
+void pump_start(struct pump *pu, struct source *take_src, struct history *h,
+                void (*changed)(void *arg), void *arg)
+{
+    pu->src = take_src;
+    pu->history = h;
+    pu->changed = changed;
+    pu->changed_arg = arg;
+    ev_async_start(pu->loop, &pu->wake);
+    must(pthread_create(&pu->thread, NULL, pump_main, pu) == 0);
+    pu->started = true;
+}
+
+void pump_stop(struct pump *pu)
+{
+    struct history_job *j;
+
+    if (pu->started) {
+        pu->stop = true;
+        bell(pu);
+        pthread_join(pu->thread, NULL);
+    }
+    if (pu->redis)
+        redis_conn_free(pu->redis);
+    for (uint32_t i = 0; i < pu->topic_count; i++)
+        topic_done(&pu->topics[i]);
+    free(pu->topics);
+    while ((j = list_first(&pu->inbox.items, struct history_job, link))) {
+        list_del(&j->link);
+        free(j);
+    }
+    record_maker_done(&pu->maker);
+    buf_done(&pu->scratch);
+    free(pu->argv);
+    ev_loop_destroy(pu->loop);
+    free(pu);
+}

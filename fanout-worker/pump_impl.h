@@ -1,0 +1,158 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pump_impl.h: what the pump's files share: pump.c (loop, events), partition.c (one partition's
+ * life), pump_redis.c (the connection), topic.c, beacon.c.
+ *
+ * Everything here belongs to the pump's thread. A partition, once made, lives until the pump ends,
+ * so callbacks may point at it; `token` tells a late one.
+ */
+#pragma once
+
+#include <ev.h>
+
+#include "common/base/keys.h"
+#include "common/io/redis.h"
+
+#include "fanout-worker/append.h"
+#include "fanout-worker/attach.h"
+#include "fanout-worker/history.h"
+#include "fanout-worker/pump.h"
+#include "fanout-worker/record.h"
+#include "fanout-worker/source.h"
+
+enum part_state {
+    PART_OUT,   /* not ours */
+    PART_HOLD,  /* ours; waits for Redis, a log, or its timer */
+    PART_LAST,  /* asked Redis for the stream's last position */
+    PART_FACTS, /* asked history for Kafka's side */
+    PART_RUN,
+    PART_GUARD, /* a key in the wrong partition: asked for metadata */
+};
+
+struct part {
+    struct pump *pu;
+    struct topic *t;
+    struct source_id id;
+    enum part_state state;
+    uint64_t token; /* grows with each detach */
+    struct append ap;
+    struct record_rules rules;
+    char stream[KEY_MAX], side[KEY_MAX];
+    uint64_t last; /* PART_LAST, PART_FACTS: what Redis said */
+    uint32_t last_fp;
+    bool has_fp;
+    int64_t next;  /* offset to come next, at least */
+    int64_t seen;  /* highest offset of this log ever handed over; -1 = none */
+    int64_t guard; /* records above it are stale until one at or below came; -1 = off */
+    uint32_t guard_hits;
+    int64_t low, end;      /* Kafka's, as last heard */
+    int64_t rebuild_until; /* offset; the beacon says rebuild below it. 0 = live */
+    bool held;             /* the append has no room */
+    bool oom;              /* next append by the script for a full Redis */
+    int64_t cap;           /* entries that a full Redis left us; 0 = no such bound */
+    uint64_t beyond_since;
+    uint64_t moved_ms;  /* when the last append was confirmed */
+    uint64_t committed; /* position last committed for lag tools */
+    uint32_t tries;     /* of attaching, in a row */
+    ev_timer retry;
+};
+
+struct topic {
+    struct pump *pu;
+    uint32_t index;
+    const struct namespace *ns;
+    struct log_record log;
+    int32_t earlier[LOGS_EARLIER_MAX];
+    size_t earlier_count;
+    int32_t seen_partitions;
+    uint64_t smaller_since;
+    bool configured;  /* log_id is given: nothing may be registered */
+    bool waiting_log; /* registration is under way */
+    bool unmapped;
+    bool written; /* the topic's hash was written since Redis came up */
+    struct part **parts;
+    int32_t part_count;
+};
+
+struct pump {
+    struct pump_opts opts;
+    struct scripts scripts;
+    char cluster[CLUSTER_MAX + 1];
+    char worker_id[WORKER_ID_MAX];
+    struct ev_loop *loop;
+    ev_async wake;
+    ev_io source_io;
+    ev_idle more;
+    ev_timer tick, reconnect;
+    struct source *src;
+    struct history *history;
+    struct inbox inbox;
+    struct redis_conn *redis;
+    bool redis_ready;
+    uint32_t reconnects;
+    struct topic *topics;
+    uint32_t topic_count;
+    int32_t owned;
+    uint64_t beat; /* beacon's counter; a tick is 250 ms */
+    bool recheck;
+    _Atomic bool stop;
+    bool rows_left; /* beacon rows to delete are being deleted */
+    struct record_maker maker;
+    struct append_limits limits;
+    int64_t inflight_total;
+    struct buf scratch;
+    struct slice *argv;
+    size_t argv_cap;
+    int64_t records; /* since the last turn's metric */
+    void (*changed)(void *arg);
+    void *changed_arg;
+    pthread_t thread;
+    bool started;
+};
+
+/* partition.c */
+struct part *part_get(struct topic *t, int32_t partition);
+void part_free(struct part *p);
+void part_own(struct part *p);
+void part_disown(struct part *p);
+void part_attach(struct part *p);            /* from the start: Redis, Kafka, run */
+void part_detach(struct part *p);            /* ours, but holds */
+void part_retry(struct part *p, int64_t ms); /* detach, attach later */
+void part_log_changed(struct part *p);
+void part_on_facts(struct part *p, struct history_job *j);
+void part_recheck(struct part *p);
+void part_idle_check(struct part *p);
+bool part_on_record(void *handle, const struct source_record *r);
+void part_on_turn(void *handle);
+void part_on_trouble(void *handle, enum source_trouble what, const char *text);
+bool part_commit(struct part *p, struct source_commit *ret);
+extern const struct append_io part_append_io;
+
+/* part_append.c */
+void part_append_error(struct part *p, const struct redis_reply *reply);
+
+/* pump_redis.c */
+void pump_redis_connect(struct pump *pu);
+void pump_redis_load(struct pump *pu); /* the scripts, again */
+void pump_eval(struct pump *pu, enum script which, redis_reply_fn *fn, void *arg, int argc,
+               const struct slice *argv); /* argv: number of keys, keys, arguments */
+
+/* topic.c */
+void topic_init(struct topic *t, struct pump *pu, uint32_t index,
+                const struct pump_topic_boot *boot);
+void topic_done(struct topic *t);
+void topic_write(struct topic *t);
+void topic_expire_log(struct topic *t, const struct log_record *rec);
+void topic_need_newlog(struct topic *t, const char *reason);
+void topic_on_count(struct topic *t, const struct history_job *j);
+void topic_on_log(struct topic *t, const struct history_job *j);
+
+/* beacon.c */
+void beacon_beat(struct pump *pu);
+void beacon_drop_rows(struct pump *pu, const struct log_record *rec);
+void beacon_leave(struct pump *pu, redis_reply_fn *fn);
+
+/* pump.c */
+void pump_kick(struct pump *pu); /* the source has more to hand over */
+void pump_status(struct pump *pu);
+#define PUMP_METRIC(pu, field, n) metric_add(&(pu)->opts.metrics->field, (int64_t)(n))

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pump_redis.c: the pump's connection to the region's Redis: made, checked, loaded with scripts, and
+ * made again with growing pauses when it breaks.
+ *
+ * Each connection is checked before anything is written: a master, and noeviction. Owns pu->redis.
+ * @thread pump
+ */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/runtime/log.h"
+
+#include "fanout-worker/pump_impl.h"
+
+#define REPLY_MS  5000
+#define PAUSE_MAX 1.0
+#define EVAL_ARGV 64
+
+static void all_parts(struct pump *pu, void (*fn)(struct part *))
+{
+    for (uint32_t i = 0; i < pu->topic_count; i++) {
+        for (int32_t k = 0; k < pu->topics[i].part_count; k++) {
+            if (pu->topics[i].parts[k])
+                fn(pu->topics[i].parts[k]);
+        }
+    }
+}
+
+static void give_up(struct pump *pu, const char *why)
+{
+    double pause = 0.05 * (double)(1u << (pu->reconnects < 5 ? pu->reconnects : 5));
+
+    pu->reconnects++;
+    log_warn("redis_down", " why=%s", log_value(slice_of(why)));
+    pu->redis_ready = false;
+    redis_conn_free(pu->redis);
+    pu->redis = NULL;
+    all_parts(pu, part_detach);
+    pump_status(pu);
+    ev_timer_set(&pu->reconnect, pause < PAUSE_MAX ? pause : PAUSE_MAX, 0);
+    ev_timer_start(pu->loop, &pu->reconnect);
+}
+
+static void on_down(struct redis_conn *c, int err, const char *why, void *arg)
+{
+    (void)c;
+    (void)err;
+    give_up(arg, why);
+}
+
+static void on_role(struct redis_conn *c, const struct redis_reply *reply, void *arg)
+{
+    struct pump *pu = arg;
+
+    (void)c;
+    /* A server that forbids ROLE is believed; writes to a replica fail anyway. */
+    if (reply && redis_type(reply) == REDIS_T_ARRAY &&
+        !slice_eq(redis_str(redis_at(reply, 0)), SLICE("master")))
+        give_up(pu, "it is a replica, not the master");
+}
+
+static void on_memory(struct redis_conn *c, const struct redis_reply *reply, void *arg)
+{
+    static const char good[] = "maxmemory_policy:noeviction";
+    struct slice s = reply ? redis_str(reply) : (struct slice){NULL, 0};
+    struct pump *pu = arg;
+
+    if (!reply || pu->redis != c)
+        return;
+    if (redis_type(reply) == REDIS_T_STRING && !memmem(s.p, s.n, good, sizeof(good) - 1)) {
+        log_error("redis_evicts", " mend=%s", log_value(SLICE("set maxmemory-policy noeviction")));
+        give_up(pu, "its maxmemory-policy isn't noeviction");
+        return;
+    }
+    pu->redis_ready = true;
+    pu->reconnects = 0;
+    PUMP_METRIC(pu, redis_connects, 1);
+    log_info("redis_up", " url=%s", log_value(slice_of(pu->opts.conf->redis_url)));
+    for (uint32_t i = 0; i < pu->topic_count; i++)
+        topic_write(&pu->topics[i]);
+    all_parts(pu, part_attach);
+    pump_status(pu);
+}
+
+void pump_redis_load(struct pump *pu)
+{
+    for (int i = 0; i < SCRIPT_COUNT; i++)
+        redis_cmd(pu->redis, NULL, NULL, 3,
+                  (struct slice[]){SLICE("SCRIPT"), SLICE("LOAD"), script_text((enum script)i)});
+}
+
+static void on_up(struct redis_conn *c, void *arg)
+{
+    struct pump *pu = arg;
+
+    pump_redis_load(pu);
+    redis_cmd_text(c, on_role, pu, "ROLE");
+    redis_cmd_text(c, on_memory, pu, "INFO memory");
+}
+
+static const struct redis_ops ops = {.on_up = on_up, .on_down = on_down};
+
+void pump_redis_connect(struct pump *pu)
+{
+    struct redis_opts opts = {
+        .url = pu->opts.conf->redis_url,
+        .password = pu->opts.conf->redis_password,
+        .connect_ms = 2000,
+        .reply_ms = REPLY_MS,
+        .name = "fanfare-worker",
+    };
+
+    pu->redis = redis_conn_new(pu->loop, &opts, &ops, pu);
+    must(pu->redis); /* the URL was checked at start */
+}
+
+void pump_eval(struct pump *pu, enum script which, redis_reply_fn *fn, void *arg, int argc,
+               const struct slice *argv)
+{
+    struct slice few[EVAL_ARGV];
+    struct slice *all = few;
+
+    if (argc + 2 > EVAL_ARGV)
+        all = mem_alloc(((size_t)argc + 2) * sizeof(*all));
+    all[0] = SLICE("EVALSHA");
+    all[1] = (struct slice){pu->scripts.sha[which], SCRIPT_SHA_LEN};
+    memcpy(all + 2, argv, (size_t)argc * sizeof(*argv));
+    redis_cmd(pu->redis, fn, arg, argc + 2, all);
+    if (all != few)
+        free(all);
+}

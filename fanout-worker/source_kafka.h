@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * source_kafka.h: the Kafka source, and what every Kafka handle of the worker is made of.
+ *
+ * kafka_conf_new() is used by source_kafka.c, history.c and registry.c, the only files that see
+ * librdkafka.
+ */
+#pragma once
+
+#include "fanout-worker/source.h"
+
+struct namespaces;
+struct worker_conf;
+struct rd_kafka_conf_s;
+struct rd_kafka_message_s;
+
+enum kafka_role {
+    KAFKA_GROUP,  /* the member of the consumer group */
+    KAFKA_READER, /* reads given offsets, in no group; carries the group's name to see its commits */
+    KAFKA_WRITER, /* a producer (registry) and admin client */
+};
+
+/* NULL with why filled: "kafka.foo: No such configuration property". The caller owns the result.
+ * @thread any */
+struct rd_kafka_conf_s *kafka_conf_new(const struct worker_conf *conf, enum kafka_role role,
+                                       char *why, size_t why_size);
+/* Sets one property that is ours; must() it is known. */
+void kafka_conf_set(struct rd_kafka_conf_s *rc, const char *name, const char *value);
+/* "group", or fanfare-<region>. */
+void kafka_group(const struct worker_conf *conf, char *dst, size_t size);
+/* A message's bytes as a record; borrowed. */
+void kafka_record_of(const struct rd_kafka_message_s *m, struct source_record *ret);
+
+/* Subscribes to the namespaces' topics. partitions: how many they have together, for the bound of
+ * what is read ahead. NULL with why filled. @thread boot (then pump) */
+struct source *source_kafka_new(const struct worker_conf *conf, const struct namespaces *nss,
+                                int32_t partitions, const struct source_events *events, void *arg,
+                                char *why, size_t why_size);

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * source_kafka_conf.c: the configuration of each Kafka handle: our defaults, then the user's
+ * properties, then what exactness rests on. Also: librdkafka's log lines as ours.
+ *
+ * No state. @thread any
+ */
+#include <errno.h>
+#include <stdio.h>
+
+#include <librdkafka/rdkafka.h>
+
+#include "common/runtime/log.h"
+
+#include "fanout-worker/source_kafka.h"
+#include "fanout-worker/worker_conf.h"
+
+struct pair {
+    const char *name, *value;
+};
+
+/* Better than the library's own, and the user may change them. */
+static const struct pair defaults[] = {
+    {"client.id", "fanfare-worker"},      {"socket.nagle.disable", "true"},
+    {"fetch.error.backoff.ms", "50"},     {"reconnect.backoff.ms", "50"},
+    {"reconnect.backoff.max.ms", "1000"}, {"topic.metadata.refresh.interval.ms", "5000"},
+    {"session.timeout.ms", "6000"},       {"heartbeat.interval.ms", "1500"},
+    {"max.poll.interval.ms", "60000"},    {"log.connection.close", "false"},
+    {"log.configwarnings", "false"},
+};
+
+static const struct pair consumer_rules[] = {
+    {"partition.assignment.strategy", "cooperative-sticky"},
+    {"enable.auto.commit", "false"},
+    {"enable.auto.offset.store", "false"},
+    {"auto.offset.reset", "error"},
+    {"isolation.level", "read_committed"},
+    {"check.crcs", "true"},
+    /* librdkafka moves its cached low watermark only with statistics switched on. */
+    {"statistics.interval.ms", "1000"},
+};
+
+static void on_log(const rd_kafka_t *rk, int level, const char *fac, const char *text)
+{
+    (void)rk;
+    if (level <= 3)
+        log_warn("kafka", " facility=%s text=%s", fac, log_value(slice_of(text)));
+    else if (level <= 5)
+        log_info("kafka", " facility=%s text=%s", fac, log_value(slice_of(text)));
+    else
+        log_debug("kafka", " facility=%s text=%s", fac, log_value(slice_of(text)));
+}
+
+static int on_stats(rd_kafka_t *rk, char *json, size_t n, void *opaque)
+{
+    (void)rk;
+    (void)json;
+    (void)n;
+    (void)opaque;
+    return 0; /* the library frees it */
+}
+
+void kafka_group(const struct worker_conf *conf, char *dst, size_t size)
+{
+    if (conf->group[0])
+        snprintf(dst, size, "%s", conf->group);
+    else
+        snprintf(dst, size, "fanfare-%s", conf->region);
+}
+
+void kafka_conf_set(struct rd_kafka_conf_s *rc, const char *name, const char *value)
+{
+    char text[256];
+
+    must(rd_kafka_conf_set(rc, name, value, text, sizeof(text)) == RD_KAFKA_CONF_OK);
+}
+
+static int apply_user(rd_kafka_conf_t *rc, const struct conf_map *map, char *why, size_t why_size)
+{
+    char text[256];
+
+    for (size_t i = 0; i < map->n; i++) {
+        if (rd_kafka_conf_set(rc, map->v[i].name, map->v[i].value, text, sizeof(text)) !=
+            RD_KAFKA_CONF_OK) {
+            snprintf(why, why_size, "kafka.%s: %s", map->v[i].name, text);
+            return -EINVAL;
+        }
+    }
+    return 0;
+}
+
+struct rd_kafka_conf_s *kafka_conf_new(const struct worker_conf *conf, enum kafka_role role,
+                                       char *why, size_t why_size)
+{
+    rd_kafka_conf_t *rc = rd_kafka_conf_new();
+    char group[512];
+
+    for (size_t i = 0; i < ARRAY_LEN(defaults); i++)
+        kafka_conf_set(rc, defaults[i].name, defaults[i].value);
+    if (apply_user(rc, &conf->kafka, why, why_size) < 0) {
+        rd_kafka_conf_destroy(rc);
+        return NULL;
+    }
+    rd_kafka_conf_set_log_cb(rc, on_log);
+    if (role == KAFKA_WRITER) {
+        kafka_conf_set(rc, "enable.idempotence", "true");
+        kafka_conf_set(rc, "message.timeout.ms", "10000");
+        kafka_conf_set(rc, "linger.ms", "0");
+        return rc;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(consumer_rules); i++)
+        kafka_conf_set(rc, consumer_rules[i].name, consumer_rules[i].value);
+    kafka_group(conf, group, sizeof(group));
+    kafka_conf_set(rc, "group.id", group);
+    rd_kafka_conf_set_stats_cb(rc, on_stats);
+    if (role == KAFKA_READER) {
+        kafka_conf_set(rc, "enable.partition.eof", "true");
+        kafka_conf_set(rc, "fetch.wait.max.ms", "10");
+        kafka_conf_set(rc, "queued.min.messages", "1");
+        kafka_conf_set(rc, "statistics.interval.ms", "0");
+    }
+    return rc;
+}
+
+static bool header_at(const void *raw, size_t i, struct slice *ret_name, struct slice *ret_value)
+{
+    /* The API takes the message without const, though it only looks (it parses them once). */
+    rd_kafka_message_t *m;
+    rd_kafka_headers_t *headers;
+    const char *name;
+    const void *value;
+    size_t n;
+
+    memcpy(&m, &raw, sizeof(m));
+    if (rd_kafka_message_headers(m, &headers) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return false;
+    if (rd_kafka_header_get_all(headers, i, &name, &value, &n) != RD_KAFKA_RESP_ERR_NO_ERROR)
+        return false;
+    *ret_name = slice_of(name);
+    *ret_value = (struct slice){value, n};
+    return true;
+}
+
+void kafka_record_of(const struct rd_kafka_message_s *m, struct source_record *ret)
+{
+    rd_kafka_timestamp_type_t type;
+    int64_t time_ms = rd_kafka_message_timestamp(m, &type);
+
+    *ret = (struct source_record){
+        .offset = m->offset,
+        .time_ms = time_ms > 0 ? time_ms : 0,
+        .key = {m->key, m->key ? m->key_len : 0},
+        .value = {m->payload, m->payload ? m->len : 0},
+        .raw = m,
+        .header = header_at,
+    };
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * topic.c: one topic's current log: its hash for edges, its partition count, the way to a new log.
+ *
+ * Owns the topic's partitions. Invariant: while waiting_log is set all its partitions hold.
+ * @thread pump
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/clock.h"
+#include "common/runtime/log.h"
+#include "common/runtime/proc.h"
+
+#include "fanout-worker/pump_impl.h"
+
+#define OLD_LOG_TTL "3600000" /* ms */
+
+void topic_init(struct topic *t, struct pump *pu, uint32_t index,
+                const struct pump_topic_boot *boot)
+{
+    *t = (struct topic){
+        .pu = pu,
+        .index = index,
+        .ns = &pu->opts.nss->v[index],
+        .log = boot->log,
+        .earlier_count = boot->earlier_count,
+        .seen_partitions = boot->partitions,
+        .configured = boot->log.n == 0,
+    };
+    memcpy(t->earlier, boot->earlier, sizeof(t->earlier));
+}
+
+void topic_done(struct topic *t)
+{
+    for (int32_t p = 0; p < t->part_count; p++) {
+        if (t->parts[p])
+            part_free(t->parts[p]);
+    }
+    free(t->parts);
+}
+
+/* The first write after a start is a fresh one: a restart is how an operator clears "unmapped". */
+void topic_write(struct topic *t)
+{
+    char key[KEY_MAX], n[16], partitions[16];
+    size_t key_n = key_topic(key, t->log.topic);
+    struct slice argv[8];
+
+    if (!t->pu->redis_ready)
+        return;
+    snprintf(n, sizeof(n), "%u", t->log.n);
+    snprintf(partitions, sizeof(partitions), "%d", t->log.partitions);
+    argv[0] = SLICE("1");
+    argv[1] = (struct slice){key, key_n};
+    argv[2] = slice_of(n);
+    argv[3] = slice_of(t->log.log);
+    argv[4] = slice_of(partitions);
+    argv[5] = slice_of(partitioner_name((enum partitioner)t->ns->conf->partitioner));
+    argv[6] = t->unmapped ? SLICE("unmapped") : SLICE("live");
+    argv[7] = t->unmapped || !t->written ? SLICE("fresh") : SLICE("keep");
+    pump_eval(t->pu, SCRIPT_TOPIC, NULL, NULL, 8, argv);
+    t->written = true;
+}
+
+void topic_expire_log(struct topic *t, const struct log_record *rec)
+{
+    char key[KEY_MAX];
+    size_t n;
+
+    for (int32_t p = 0; t->pu->redis_ready && p < rec->partitions; p++) {
+        n = key_stream(key, rec->log, p);
+        redis_cmd(t->pu->redis, NULL, NULL, 3,
+                  (struct slice[]){SLICE("PEXPIRE"), {key, n}, SLICE(OLD_LOG_TTL)});
+        n = key_side(key, rec->log, p);
+        redis_cmd(t->pu->redis, NULL, NULL, 3,
+                  (struct slice[]){SLICE("PEXPIRE"), {key, n}, SLICE(OLD_LOG_TTL)});
+    }
+}
+
+void topic_need_newlog(struct topic *t, const char *reason)
+{
+    struct history_job *j;
+
+    if (t->waiting_log)
+        return;
+    if (t->configured) {
+        log_error("log_changed", " topic=%s log=%s reason=%s mend=%s",
+                  log_value(slice_of(t->log.topic)), t->log.log, reason,
+                  log_value(SLICE("change the namespace's log_id")));
+        for (int32_t p = 0; p < t->part_count; p++) {
+            if (t->parts[p] && t->parts[p]->state != PART_OUT)
+                part_retry(t->parts[p], 5000);
+        }
+        return;
+    }
+    log_warn("log_changed", " topic=%s log=%s n=%u reason=%s", log_value(slice_of(t->log.topic)),
+             t->log.log, t->log.n, reason);
+    t->waiting_log = true;
+    for (int32_t p = 0; p < t->part_count; p++) {
+        if (t->parts[p])
+            part_detach(t->parts[p]);
+    }
+    j = mem_zalloc(sizeof(*j));
+    list_init(&j->link);
+    j->kind = HISTORY_NEWLOG;
+    j->topic = t->index;
+    j->rec = t->log;
+    j->rec.n = t->log.n + 1;
+    j->rec.partitions = t->seen_partitions;
+    snprintf(j->rec.cluster, sizeof(j->rec.cluster), "%s", t->pu->cluster);
+    proc_random_id(j->rec.log, LOG_ID_LEN);
+    history_post(t->pu->history, j);
+}
+
+static void settle_guards(struct topic *t)
+{
+    bool found = false;
+
+    for (int32_t p = 0; p < t->part_count; p++)
+        found = found || (t->parts[p] && t->parts[p]->state == PART_GUARD);
+    if (!found)
+        return;
+    t->unmapped = true;
+    log_error("unmapped", " topic=%s partitioner=%s partitions=%d mend=%s",
+              log_value(slice_of(t->log.topic)),
+              partitioner_name((enum partitioner)t->ns->conf->partitioner), t->log.partitions,
+              log_value(SLICE("producers place keys otherwise: set partitioner=murmur2_random in "
+                              "librdkafka producers, or the namespace's partitioner to theirs")));
+    topic_write(t);
+    for (int32_t p = 0; p < t->part_count; p++) {
+        if (!t->parts[p])
+            continue;
+        t->parts[p]->rules.unmapped = true;
+        if (t->parts[p]->state == PART_GUARD)
+            part_attach(t->parts[p]);
+    }
+}
+
+void topic_on_count(struct topic *t, const struct history_job *j)
+{
+    enum logs_fit fit;
+
+    if (j->partitions == 0) {
+        log_warn("topic_missing", " topic=%s", log_value(slice_of(t->log.topic)));
+        return;
+    }
+    t->seen_partitions = j->partitions;
+    fit = logs_fits(&t->log, j->partitions, "");
+    if (attach_lasts(&t->smaller_since, fit == LOGS_SMALLER, clock_mono_ms(), ATTACH_SMALLER_MS))
+        topic_need_newlog(t, "fewer_partitions");
+    else if (fit == LOGS_GROWN)
+        topic_need_newlog(t, "more_partitions");
+    else if (j->asked)
+        settle_guards(t);
+}
+
+void topic_on_log(struct topic *t, const struct history_job *j)
+{
+    struct log_record old = t->log;
+
+    if (j->err < 0) {
+        log_error("register_failed", " topic=%s why=%s", log_value(slice_of(t->log.topic)),
+                  log_value(slice_of(j->why)));
+        t->waiting_log = false; /* whoever asked sees it again and asks again */
+        for (int32_t p = 0; p < t->part_count; p++) {
+            if (t->parts[p])
+                part_retry(t->parts[p], 1000);
+        }
+        return;
+    }
+    if (t->configured || j->rec.n <= t->log.n)
+        return;
+    t->log = j->rec;
+    memcpy(t->earlier, j->earlier, sizeof(t->earlier));
+    t->earlier_count = j->earlier_count;
+    t->waiting_log = false;
+    t->unmapped = false;
+    t->smaller_since = 0;
+    t->written = false;
+    PUMP_METRIC(t->pu, incarnations, 1);
+    log_info("log", " topic=%s log=%s n=%u partitions=%d", log_value(slice_of(t->log.topic)),
+             t->log.log, t->log.n, t->log.partitions);
+    topic_expire_log(t, &old);
+    beacon_drop_rows(t->pu, &old);
+    topic_write(t);
+    for (int32_t p = 0; p < t->part_count; p++) {
+        if (t->parts[p])
+            part_log_changed(t->parts[p]);
+    }
+}

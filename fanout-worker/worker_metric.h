@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * worker_metric.h: the worker's counters and gauges; rows in worker_metric.def. @thread any
+ */
+#pragma once
+
+#include "common/runtime/metric.h"
+
+#include "fanout-worker/record.h"
+
+struct worker_metrics {
+    metric_value refused[REFUSAL_COUNT];
+    metric_value records, entries, bytes, appends, markers, tags_left, mismatches, reattaches;
+    metric_value cas_refusals, append_errors, oom, moved_back, rebuilds, gaps, stale_records;
+    metric_value overlap_checks, overlap_failures, incarnations, fetch_errors, redis_connects;
+    metric_value assigned, running, paused, lag, inflight_bytes, redis_up, joined;
+};
+
+extern const struct metric_spec worker_metric_specs[];
