@@ -1,0 +1,106 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""./dev bench [delivery|latency|worker|memory|all] [--quick] [--json FILE]
+
+Prints each figure beside its target: the median, the target, met or not, and the spread over all
+pairs or runs. Exit 1 if one is not met, 3 if one could not be measured. Ratios and CPU time are
+compared, not wall time, so that a busy machine moves the figures little; still, close other programs.
+"""
+
+import argparse
+import contextlib
+import json
+import pathlib
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integration"))
+
+# ruff: noqa: E402 (these need the path above)
+import delivery
+import latency
+import measure
+import memory
+import worker
+
+from harness.kafka import Broker
+from harness.topics import Topics
+
+BENCHES = {"delivery": delivery, "latency": latency, "worker": worker, "memory": memory}
+
+
+class Options:
+    def __init__(self, args, directory, stack):
+        self.quick = args.quick
+        self._directory = directory
+        self._stack = stack
+        self._kafka = None
+
+    def kafka(self):
+        """(broker, topics): one broker for all benches, started when the first one asks."""
+        if not self._kafka:
+            broker = Broker(self._directory / "kafka").start()
+            self._stack.callback(broker.kill)
+            topics = Topics(broker.bootstrap)
+            topics.create("fanfare.logs", partitions=1)
+            self._kafka = broker, topics
+        return self._kafka
+
+
+def measure_all(names, options, directory):
+    figures, failed = [], []
+    for name in names:
+        began = time.monotonic()
+        try:
+            own = directory / name
+            own.mkdir()
+            found = BENCHES[name].run(options, own)
+        except Exception:
+            traceback.print_exc()
+            print(f"{name}: could not be measured", flush=True)
+            failed.append(name)
+            continue
+        for figure in found:
+            print(figure.line(), flush=True)
+        print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
+        figures += found
+    return figures, failed
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.split("\n\n")[1])
+    parser.add_argument("which", nargs="*", metavar="bench", help=f"{', '.join(BENCHES)} or all")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter runs: under 5 min")
+    parser.add_argument("--json", metavar="FILE", help="the figures, for machines")
+    parser.add_argument("--keep", action="store_true", help="keep logs and configurations")
+    args = parser.parse_args()
+    unknown = set(args.which) - set(BENCHES) - {"all"}
+    if unknown:
+        parser.error(f"no such bench: {', '.join(sorted(unknown))}")
+    everything = not args.which or "all" in args.which
+    names = [n for n in BENCHES if everything or n in args.which]
+
+    environment = measure.environment()
+    for key, value in environment.items():
+        print(f"{key}: {value}")
+    directory = pathlib.Path(tempfile.mkdtemp(prefix="fanfare-bench-"))
+    with contextlib.ExitStack() as stack:
+        if args.keep:
+            print(f"kept: {directory}")
+        else:
+            stack.callback(shutil.rmtree, directory, ignore_errors=True)
+        figures, failed = measure_all(names, Options(args, directory, stack), directory)
+    if args.json:
+        found = {"environment": environment, "quick": args.quick, "failed": failed}
+        found["figures"] = [f.as_json() for f in figures]
+        pathlib.Path(args.json).write_text(json.dumps(found, indent=1) + "\n")
+    missed = [f"{f.bench}: {f.name}" for f in figures if not f.met]
+    print(f"bench: {len(figures) - len(missed)} met, {len(missed)} not met, {len(failed)} failed")
+    return 3 if failed else 1 if missed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
