@@ -60,7 +60,7 @@ static inline struct slice plog_rec_payload(const struct plog_rec *r)
 /* Bytes a record takes in a segment or page, from the lengths of what follows it. */
 static inline size_t plog_rec_size(size_t bytes)
 {
-    return (sizeof(struct plog_rec) + bytes + 7) & ~(size_t)7;
+    return (offsetof(struct plog_rec, bytes) + bytes + 7) & ~(size_t)7;
 }
 static inline size_t plog_rec_stride(const struct plog_rec *r)
 {

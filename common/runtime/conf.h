@@ -37,7 +37,7 @@ enum conf_type {
     CONF_ENUM,     /* int, index into the row's values */
     CONF_STRINGS,  /* struct conf_strings: a JSON array of strings, or "a,b,c" in --set and env */
     CONF_MAP,      /* struct conf_map: a JSON object of scalars, kept as text */
-    CONF_TABLE,    /* struct conf_table: a JSON object of objects, each read by the row's sub-table */
+    CONF_TABLE, /* struct conf_table: a JSON object of objects, each read by the row's sub-table */
 };
 
 struct conf_strings {
@@ -48,7 +48,7 @@ struct conf_strings {
 struct conf_map {
     struct conf_pair {
         char *name, *value;
-    } *v;
+    } * v;
     size_t n;
 };
 
@@ -56,21 +56,21 @@ struct conf_table {
     struct conf_item {
         char *name;
         void *value; /* the sub-table's struct */
-    } *v;
+    } * v;
     size_t n;
 };
 
 struct conf_spec {
     const char *name;
     enum conf_type type;
-    size_t offset;          /* of the field in the struct */
-    const char *def;        /* default as text, in the syntax of --set; "" = none */
-    int64_t min, max;       /* CONF_INT, CONF_SIZE, CONF_DURATION */
-    const char *values;     /* CONF_ENUM: "a|b|c" */
-    const char *unit;       /* "" | "bytes" | "records" …, for the docs */
-    const char *doc;        /* sentences; may hold line breaks */
+    size_t offset;               /* of the field in the struct */
+    const char *def;             /* default as text, in the syntax of --set; "" = none */
+    int64_t min, max;            /* CONF_INT, CONF_SIZE, CONF_DURATION */
+    const char *values;          /* CONF_ENUM: "a|b|c" */
+    const char *unit;            /* "" | "bytes" | "records" …, for the docs */
+    const char *doc;             /* sentences; may hold line breaks */
     const struct conf_spec *sub; /* CONF_TABLE: its rows, ended by name == NULL */
-    size_t sub_size;        /* CONF_TABLE: sizeof its struct */
+    size_t sub_size;             /* CONF_TABLE: sizeof its struct */
 };
 
 /* What the program tells about itself. */
@@ -93,5 +93,7 @@ void conf_done(const struct conf_program *prog, void *conf);
 
 const char *conf_map_get(const struct conf_map *m, const char *name); /* NULL if absent */
 
-#define CONF_ROW(strct, field, type, name, def, min, max, values, unit, doc)                       \
-    {name, type, offsetof(strct, field), def, min, max, values, unit, doc, NULL, 0}
+#define CONF_ROW(strct, field, type, name, def, min, max, values, unit, doc)          \
+    {                                                                                 \
+        name, type, offsetof(strct, field), def, min, max, values, unit, doc, NULL, 0 \
+    }

@@ -14,7 +14,7 @@ struct json;
 
 struct json_error {
     int line, column; /* from 1; 0 if unknown */
-    char text[128];   /* what is wrong */
+    char text[160];   /* what is wrong */
 };
 
 /* One value and nothing but white space after it; NULL with *err filled. */
@@ -24,7 +24,15 @@ struct json *json_parse(struct slice text, struct json_error *err);
 struct json *json_take(struct slice *text, struct json_error *err);
 void json_free(struct json *j);
 
-enum json_kind { JSON_T_NULL, JSON_T_BOOL, JSON_T_INT, JSON_T_REAL, JSON_T_STRING, JSON_T_ARRAY, JSON_T_OBJECT };
+enum json_kind {
+    JSON_T_NULL,
+    JSON_T_BOOL,
+    JSON_T_INT,
+    JSON_T_REAL,
+    JSON_T_STRING,
+    JSON_T_ARRAY,
+    JSON_T_OBJECT
+};
 enum json_kind json_kind(const struct json *j);
 const char *json_type_name(const struct json *j); /* "object", "integer" … */
 
@@ -36,10 +44,10 @@ const struct json *json_at(const struct json *arr, size_t i);
 /* Members in order: void *it = NULL; while (json_next(obj, &it, &name, &value)) … */
 bool json_next(const struct json *obj, void **it, struct slice *name, const struct json **value);
 
-bool json_bool(const struct json *j, bool *ret);       /* false if it is no boolean */
-bool json_i64(const struct json *j, int64_t *ret);     /* false if it is no integer */
-bool json_u64(const struct json *j, uint64_t *ret);    /* false if it is no integer >= 0 */
-bool json_number(const struct json *j, double *ret);     /* integer or real */
+bool json_bool(const struct json *j, bool *ret);     /* false if it is no boolean */
+bool json_i64(const struct json *j, int64_t *ret);   /* false if it is no integer */
+bool json_u64(const struct json *j, uint64_t *ret);  /* false if it is no integer >= 0 */
+bool json_number(const struct json *j, double *ret); /* integer or real */
 bool json_text(const struct json *j, struct slice *ret);
 
 /* The value as compact text; the caller frees. */

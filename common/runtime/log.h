@@ -16,11 +16,16 @@
 
 #include "common/base/base.h"
 
-enum log_level { LOG_LV_ERROR, LOG_LV_WARN, LOG_LV_INFO, LOG_LV_DEBUG };
+enum log_level {
+    LOG_LV_ERROR,
+    LOG_LV_WARN,
+    LOG_LV_INFO,
+    LOG_LV_DEBUG
+};
 
 #define LOG_BURST 10
 
-struct log_site { /* one per call site, static */
+struct log_site {            /* one per call site, static */
     _Atomic uint64_t window; /* second the burst began in */
     _Atomic uint32_t lines, suppressed;
 };
@@ -37,10 +42,10 @@ void log_write(struct log_site *site, enum log_level level, const char *event, c
  * are cut and marked with '…'). */
 const char *log_value(struct slice s);
 
-#define log_at(level, event, ...)                                                                  \
-    do {                                                                                           \
-        static struct log_site log_site_;                                                          \
-        log_write(&log_site_, level, event, __VA_ARGS__);                                          \
+#define log_at(level, event, ...)                         \
+    do {                                                  \
+        static struct log_site log_site_;                 \
+        log_write(&log_site_, level, event, __VA_ARGS__); \
     } while (0)
 #define log_error(event, ...) log_at(LOG_LV_ERROR, event, __VA_ARGS__)
 #define log_warn(event, ...)  log_at(LOG_LV_WARN, event, __VA_ARGS__)

@@ -15,7 +15,10 @@
 #include "common/base/base.h"
 #include "common/base/buf.h"
 
-enum metric_type { METRIC_COUNTER, METRIC_GAUGE };
+enum metric_type {
+    METRIC_COUNTER,
+    METRIC_GAUGE
+};
 
 typedef _Atomic int64_t metric_value;
 

@@ -14,33 +14,51 @@
 #include "common/base/partitioner.h"
 #include "common/runtime/conf.h"
 
-enum ns_payload { NS_JSON, NS_TEXT, NS_BINARY };
-enum ns_invalid { NS_INVALID_STRING, NS_INVALID_BASE64, NS_INVALID_REJECT };
-enum ns_key { NS_KEY_SHORT, NS_KEY_FULL };
-enum ns_fate { NS_FATE_MARKER, NS_FATE_SKIP };
-enum ns_tombstone { NS_TOMBSTONE_NULL, NS_TOMBSTONE_SKIP };
+enum ns_payload {
+    NS_JSON,
+    NS_TEXT,
+    NS_BINARY
+};
+enum ns_invalid {
+    NS_INVALID_STRING,
+    NS_INVALID_BASE64,
+    NS_INVALID_REJECT
+};
+enum ns_key {
+    NS_KEY_SHORT,
+    NS_KEY_FULL
+};
+enum ns_fate {
+    NS_FATE_MARKER,
+    NS_FATE_SKIP
+};
+enum ns_tombstone {
+    NS_TOMBSTONE_NULL,
+    NS_TOMBSTONE_SKIP
+};
 
 /* The rows of namespace.def. */
 struct namespace_conf {
     char *topic;
-    char *log_id;              /* overrides the registry; "" = from the registry */
-    int partitioner;           /* enum partitioner */
-    int key;                   /* enum ns_key */
-    int payload;               /* enum ns_payload */
-    int on_invalid;            /* enum ns_invalid */
-    int on_too_large;          /* enum ns_fate */
-    int on_tombstone;          /* enum ns_tombstone */
+    char *log_id;                /* overrides the registry; "" = from the registry */
+    int partitioner;             /* enum partitioner */
+    int key;                     /* enum ns_key */
+    int payload;                 /* enum ns_payload */
+    int on_invalid;              /* enum ns_invalid */
+    int on_too_large;            /* enum ns_fate */
+    int on_tombstone;            /* enum ns_tombstone */
     struct conf_strings headers; /* allow-list of Kafka headers that travel as tags */
-    bool anonymous;            /* may be subscribed without a token's permission */
-    bool history;              /* may the history command be used */
+    bool anonymous;              /* may be subscribed without a token's permission */
+    bool history;                /* may the history command be used */
 };
 extern const struct conf_spec namespace_specs[];
 
-struct namespace {
-    const char *name;  /* "" = default */
+struct namespace
+{
+    const char *name; /* "" = default */
     const char *topic;
     const struct namespace_conf *conf;
-    uint32_t index;    /* 0 … count-1, the order of the configuration */
+    uint32_t index; /* 0 … count-1, the order of the configuration */
 };
 
 struct namespaces {
@@ -50,7 +68,8 @@ struct namespaces {
 
 /* Borrows the table. 0, or -EINVAL with lines "namespaces.x: …" appended to errors (a topic used
  * twice, a name with ':' or control characters, no topic). */
-int namespaces_init(struct namespaces *nss, const struct conf_table *table, struct buf *errors) _must_check_;
+int namespaces_init(struct namespaces *nss, const struct conf_table *table,
+                    struct buf *errors) _must_check_;
 void namespaces_done(struct namespaces *nss);
 
 /* The namespace of a channel and the record key inside it (borrowed from channel). The longest

@@ -6,9 +6,9 @@
 
 #include "common/base/base.h"
 
-void proc_raise_fd_limit(void);       /* soft limit = hard limit */
+void proc_raise_fd_limit(void); /* soft limit = hard limit */
 uint64_t proc_fd_limit(void);
-int proc_cpus(void);                  /* CPUs this process may run on, >= 1 */
+int proc_cpus(void);                   /* CPUs this process may run on, >= 1 */
 void proc_random(void *dst, size_t n); /* getrandom; any thread */
 /* n random characters of [0-9A-Za-z] and a NUL; any thread. */
 void proc_random_id(char *dst, size_t n);
@@ -18,7 +18,8 @@ void proc_thread_name(const char *name); /* of the calling thread, <= 15 charact
 void proc_thread_role(const char *role); /* static string; also names the thread */
 const char *proc_thread_role_get(void);
 #ifdef NDEBUG
-#define PROC_THREAD_IS(role) ((void)0)
+#    define PROC_THREAD_IS(role) ((void)0)
 #else
-#define PROC_THREAD_IS(role) assert(proc_thread_role_get() && !strcmp(proc_thread_role_get(), role))
+#    define PROC_THREAD_IS(role) \
+        assert(proc_thread_role_get() && !strcmp(proc_thread_role_get(), role))
 #endif

@@ -103,8 +103,8 @@ function published(name, { data, offset }) {
     }
     const wall = clock.now();
     const verdict = ledger.take(name, data.seq, offset);
-    const recovered = absence ? absence.isRecovered(data.t) : false;
-    ledger.arrived(performance.now(), recovered ? null : wall - data.t);
+    const recovered = absence ? absence.isRecovered(data.at) : false;
+    ledger.arrived(performance.now(), recovered ? null : wall - data.at);
     if (verdict !== 'new') {
         return;
     }
