@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/base/decimal.h"
 #include "common/base/scan.h"
 
 #define BUF_MIN_CAP 64
@@ -74,14 +75,7 @@ void buf_printf(struct buf *b, const char *fmt, ...)
 
 void buf_u64(struct buf *b, uint64_t v)
 {
-    char digits[20];
-    size_t at = sizeof(digits);
-
-    do {
-        digits[--at] = (char)('0' + v % 10);
-        v /= 10;
-    } while (v);
-    buf_add(b, digits + at, sizeof(digits) - at);
+    b->n += decimal_print(buf_reserve(b, DECIMAL_MAX), v);
 }
 
 void buf_i64(struct buf *b, int64_t v)
