@@ -22,6 +22,8 @@
 #include "loadgen/verdict.h"
 
 #define ASK_MS     10000 /* one question to a broker */
+#define TRIES      30
+#define RETRY_MS   100
 #define STOP_MS    60000 /* reading up to the end */
 #define TAKE_BATCH 1000
 
@@ -61,17 +63,32 @@ static void conf_set(struct reader *rd, const char *name, const char *value)
         fail("kafka", why);
 }
 
+/* Brokers that are starting and topics just created answer with errors for a moment. */
+static bool may_ask_again(rd_kafka_resp_err_t err, int *tries)
+{
+    if (!err || --*tries <= 0)
+        return false;
+    (void)poll(NULL, 0, RETRY_MS);
+    return true;
+}
+
 static int32_t partitions_of(struct reader *rd)
 {
     rd_kafka_topic_t *rkt = rd_kafka_topic_new(rd->rk, rd->topic, NULL);
-    const struct rd_kafka_metadata *md;
-    rd_kafka_resp_err_t err = rd_kafka_metadata(rd->rk, 0, rkt, &md, ASK_MS);
-    if (err)
-        fail("metadata", rd_kafka_err2str(err));
-    int32_t n = md->topic_cnt == 1 ? md->topics[0].partition_cnt : 0;
-    if (n == 0)
-        fail("topic", md->topic_cnt == 1 ? rd_kafka_err2str(md->topics[0].err) : "unknown");
-    rd_kafka_metadata_destroy(md);
+    rd_kafka_resp_err_t err;
+    int32_t n = 0;
+    int tries = TRIES;
+    do {
+        const struct rd_kafka_metadata *md;
+        err = rd_kafka_metadata(rd->rk, 0, rkt, &md, ASK_MS);
+        if (err)
+            continue;
+        err = md->topic_cnt == 1 ? md->topics[0].err : RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART;
+        n = md->topic_cnt == 1 ? md->topics[0].partition_cnt : 0;
+        rd_kafka_metadata_destroy(md);
+    } while (may_ask_again(err, &tries));
+    if (err || n == 0)
+        fail("topic", rd_kafka_err2str(err));
     rd_kafka_topic_destroy(rkt);
     return n;
 }
@@ -79,8 +96,11 @@ static int32_t partitions_of(struct reader *rd)
 static int64_t high_of(struct reader *rd, int32_t p)
 {
     int64_t low, high;
-    rd_kafka_resp_err_t err =
-        rd_kafka_query_watermark_offsets(rd->rk, rd->topic, p, &low, &high, ASK_MS);
+    rd_kafka_resp_err_t err;
+    int tries = TRIES;
+    do
+        err = rd_kafka_query_watermark_offsets(rd->rk, rd->topic, p, &low, &high, ASK_MS);
+    while (may_ask_again(err, &tries));
     if (err)
         fail("watermarks", rd_kafka_err2str(err));
     return high;

@@ -58,7 +58,10 @@ static void assign_ends(rd_kafka_t *rk, const char *topic)
     rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(1);
     for (int p = 0; p < md->topics[0].partition_cnt; p++) {
         int64_t low, high;
-        err = rd_kafka_query_watermark_offsets(rk, topic, p, &low, &high, 10000);
+        int tries = 30; /* a topic just created has no leader for a moment */
+        do
+            err = rd_kafka_query_watermark_offsets(rk, topic, p, &low, &high, 10000);
+        while (err && --tries > 0 && poll(NULL, 0, 100) == 0);
         if (err)
             die("watermarks", rd_kafka_err2str(err));
         rd_kafka_topic_partition_list_add(list, topic, p)->offset = high;

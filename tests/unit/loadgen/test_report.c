@@ -53,7 +53,7 @@ static int teardown(void **state)
 static double number(const struct json *j, const char *a, const char *b)
 {
     double v = -1;
-    assert_true(json_real(b ? json_get(json_get(j, a), b) : json_get(j, a), &v));
+    assert_true(json_number(b ? json_get(json_get(j, a), b) : json_get(j, a), &v));
     return v;
 }
 

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""fanfare-loadgen and its oracle on a real Kafka, with a stand-in for worker and edge that can sin.
+
+A load generator that says "clean" is only worth something if it also says "not clean": every kind of
+fault is made once, on purpose, and must be found and named.
+"""
+
+import json
+import os
+import signal
+import subprocess
+
+import pytest
+
+from harness.fake_edge import FakeEdge
+from harness.node import SANITIZER_ENV
+from harness.util import build_dir, scaled
+
+PROGRAM = build_dir() / "loadgen" / "fanfare-loadgen"
+
+
+class Result:
+    def __init__(self, code, out, err, report):
+        self.code, self.out, self.err, self.report = code, out, err, report
+        self.verdict = report.get("verdict", {})
+
+
+class Runner:
+    def __init__(self, kafka, topic, directory):
+        self.kafka, self.topic, self.dir = kafka, topic, directory
+
+    def argv(self, urls, args=(), **settings):
+        self.json = self.dir / "report.json"
+        known = {
+            "edges": ",".join(urls),
+            "kafka.bootstrap.servers": self.kafka.bootstrap,
+            "topic": self.topic,
+            "clients": 20,
+            "channels": 4,
+            "subscriptions": 2,
+            "rate": 200,
+            "duration": "1500ms",
+            "warm_up": "300ms",
+            "straggler_timeout": "2s",
+            "json": self.json,
+        } | settings
+        sets = [x for k, v in known.items() for x in ("--set", f"{k}={v}")]
+        return [str(PROGRAM), *args, *sets]
+
+    def start(self, *edges, args=(), **settings):
+        env = os.environ | SANITIZER_ENV
+        pipe = subprocess.PIPE
+        return subprocess.Popen(
+            self.argv(edges, args, **settings), stdout=pipe, stderr=pipe, text=True, env=env
+        )
+
+    def finish(self, popen):
+        out, err = popen.communicate(timeout=scaled(90))
+        assert "Sanitizer" not in err and "runtime error" not in err, err
+        report = json.loads(self.json.read_text()) if self.json.exists() else {}
+        return Result(popen.returncode, out, err, report)
+
+    def run(self, *edges, args=(), **settings):
+        return self.finish(self.start(*edges, args=args, **settings))
+
+
+@pytest.fixture
+def loadgen(kafka, topic, tmp_path):
+    return Runner(kafka, topic, tmp_path)
+
+
+@pytest.fixture
+def fake(kafka, topic):
+    made = []
+
+    def make(**options):
+        edge = FakeEdge(kafka.bootstrap, topic, 4, **options)
+        made.append(edge)
+        return edge.__enter__()
+
+    yield make
+    for edge in made:
+        edge.__exit__()
+
+
+def test_a_clean_run(loadgen, fake):
+    r = loadgen.run(fake().url, **{"pids.self": os.getpid()})
+    assert r.code == 0, r.out + r.err
+    assert r.verdict["clean"] is True
+    assert r.verdict["records"] == 360  # 200 a second for 1.8 s
+    assert r.verdict["subscriptions"] == 40
+    assert r.verdict["expected"] == r.verdict["delivered"] == 3600  # each to half of 20 clients
+    assert r.report["producer"]["acked"] == 360
+    assert r.report["latency_ms"]["count"] == 3000  # the warm-up doesn't count
+    assert 0 < r.report["latency_ms"]["p50"] <= r.report["latency_ms"]["p99_99"]
+    assert r.report["cpu"][0]["cpu_ms"] > 0
+    assert r.report["clients"]["connects"] == 20
+    assert "verdict     clean: 360 records, 3600 deliveries" in r.out
+
+
+@pytest.mark.parametrize(("args", "settings"), [(["--drop-one"], {}), ([], {"drop_one": "true"})])
+def test_the_oracle_sees_one_dropped_record(loadgen, fake, args, settings):
+    r = loadgen.run(fake().url, args=args, verdict_only="true", **settings)
+    assert r.code == 1, r.out + r.err
+    assert r.verdict["missing"] == 1
+    assert r.verdict["delivered"] == r.verdict["expected"] - 1
+    assert r.out.startswith("NOT CLEAN: ") and " 1 missing, 0 duplicate" in r.out
+
+
+@pytest.mark.parametrize(
+    ("sin", "found"),
+    [("drop", "missing"), ("duplicate", "duplicate"), ("swap", "disorder"), ("corrupt", "wrong")],
+)
+def test_each_fault_of_an_edge_is_named(loadgen, fake, sin, found):
+    r = loadgen.run(fake(sins={sin: 20}).url)
+    assert r.code == 1, r.out + r.err
+    faults = {k: r.verdict[k] for k in ("missing", "duplicate", "disorder", "wrong")}
+    assert faults.pop(found) == 10  # clients of that channel
+    assert set(faults.values()) == {0}
+    bad = r.verdict["by_channel"][0]
+    assert bad["key"] == "ch0" and bad[found] == 10
+
+
+def test_a_told_gap_is_told_and_no_loss(loadgen, fake):
+    edge = fake(sins={"gap": 20})
+    r = loadgen.run(edge.url)
+    assert r.code == 1, r.out + r.err
+    assert r.verdict["told"] == 10 and r.verdict["told_records"] >= 10
+    assert r.verdict["missing"] == r.verdict["wrong"] == r.verdict["disorder"] == 0
+
+
+def test_a_told_gap_may_be_allowed(loadgen, fake):
+    r = loadgen.run(fake(sins={"gap": 20}).url, allow_told="true")
+    assert r.code == 0, r.out + r.err
+    assert r.verdict["told"] == 10
+
+
+def test_cut_connections_resume_on_the_next_edge(loadgen, fake):
+    edges = fake(), fake()
+    r = loadgen.run(*(e.url for e in edges), cut_percent=50, cut_every="400ms", processes=2, duration="2s")
+    assert r.code == 0, r.out + r.err
+    assert r.report["clients"]["cut"] > 10
+    assert r.report["clients"]["resumed"] == r.report["clients"]["cut"]
+    assert r.verdict["resumed"] == 2 * r.report["clients"]["cut"]
+    assert edges[0].recovered + edges[1].recovered == r.verdict["resumed"]
+
+
+def test_records_of_another_producer(loadgen, fake, topics, topic):
+    edge = fake(prefix="ns:", sin_channel="a")
+    popen = loadgen.start(
+        edge.url,
+        namespace="ns",
+        channel_names=json.dumps(["a", 'ü "q"']),
+        rate=0,
+        duration="60s",
+        subscriptions=2,
+    )
+    assert "event=ready clients=20 subscriptions=40" in popen.stderr.readline()
+    records = [("a", '{"x":1}'), ('ü "q"', '{\n"y":[2]}'.replace("\n", "")), ("else", "3")]
+    topics.produce(topic, records * 10)
+    popen.send_signal(signal.SIGINT)  # ends the load; the verdict is still given
+    r = loadgen.finish(popen)
+    assert r.code == 0, r.out + r.err
+    assert r.verdict["records"] == 20 and r.verdict["delivered"] == 400
+
+
+def test_no_edge_is_no_verdict(loadgen):
+    r = loadgen.run("ws://127.0.0.1:1/connection/websocket", ready_timeout="1s")
+    assert r.code == 3
+    assert "clients are not ready: 0 of 40 subscriptions live" in r.err
+
+
+def test_no_topic_is_no_verdict(loadgen, fake):
+    r = loadgen.run(fake().url, topic="there-is-none")
+    assert r.code == 3
+    assert "oracle: error " in r.err
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"topic": ""}, "topic"),
+        ({"edges": "http://127.0.0.1"}, "ws://"),
+        ({"clients": 0}, "clients"),
+        ({"pids.edge": "x"}, "pids.edge"),
+    ],
+)
+def test_wrong_configuration_is_named(kafka, tmp_path, settings, said):
+    runner = Runner(kafka, "t", tmp_path)
+    r = runner.run("ws://127.0.0.1:1", **settings)
+    assert r.code == 2
+    assert said in r.err
