@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * admin.c: see admin.h. libmicrohttpd runs on one epoll descriptor of its own, which our loop
+ * watches; its time-outs come to us by MHD_get_timeout().
+ */
+#include "common/io/admin.h"
+
+#include <errno.h>
+#include <ev.h>
+#include <microhttpd.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define CONNECTIONS_MAX 64
+#define IDLE_S          10
+
+struct admin {
+    struct ev_loop *loop;
+    const struct admin_route *routes;
+    struct MHD_Daemon *daemon;
+    struct ev_io io;
+    struct ev_timer timer;
+    struct ev_prepare prepare; /* before the loop sleeps: when does the library want to run next? */
+    int fd;
+};
+
+/* ---- answering ---- */
+
+static enum MHD_Result respond(struct MHD_Connection *c, int status, const char *type,
+                               const struct buf *body, const char *allow)
+{
+    struct MHD_Response *r = MHD_create_response_from_buffer(
+        body->n, body->n ? body->p : (void *)(uintptr_t) "", MHD_RESPMEM_MUST_COPY);
+    enum MHD_Result rc;
+
+    if (!r)
+        return MHD_NO;
+    (void)MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    if (allow)
+        (void)MHD_add_response_header(r, MHD_HTTP_HEADER_ALLOW, allow);
+    rc = MHD_queue_response(c, (unsigned int)status, r);
+    MHD_destroy_response(r);
+    return rc;
+}
+
+static enum MHD_Result respond_text(struct MHD_Connection *c, int status, const char *text,
+                                    const char *allow)
+{
+    struct buf body = BUF_INIT;
+    enum MHD_Result rc;
+
+    buf_str(&body, text);
+    rc = respond(c, status, "text/plain", &body, allow);
+    buf_done(&body);
+    return rc;
+}
+
+static enum MHD_Result not_found(struct MHD_Connection *c, const struct admin_route *routes)
+{
+    struct buf body = BUF_INIT;
+    enum MHD_Result rc;
+
+    buf_lit(&body, "not found; here are:\n");
+    for (const struct admin_route *r = routes; r->path; r++)
+        buf_printf(&body, "%s\n", r->path);
+    rc = respond(c, 404, "text/plain", &body, NULL);
+    buf_done(&body);
+    return rc;
+}
+
+static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const char *url,
+                                  const char *method, const char *version, const char *upload,
+                                  size_t *upload_size, void **state)
+{
+    const struct admin *a = arg;
+    enum MHD_Result rc;
+
+    (void)version, (void)upload, (void)state;
+    if (*upload_size) { /* a body is not read */
+        *upload_size = 0;
+        return MHD_YES;
+    }
+    if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
+        return respond_text(c, 405, "only GET and HEAD\n", "GET, HEAD");
+    for (const struct admin_route *r = a->routes; r->path; r++) {
+        struct admin_response res = {.status = 200, .content_type = "text/plain"};
+        if (strcmp(r->path, url) != 0)
+            continue;
+        r->handle(&res, r->arg);
+        rc = respond(c, res.status, res.content_type, &res.body, NULL);
+        buf_done(&res.body);
+        return rc;
+    }
+    return not_found(c, a->routes);
+}
+
+/* ---- the loop ---- */
+
+static void on_io(struct ev_loop *loop, struct ev_io *w, int events)
+{
+    struct admin *a = container_of(w, struct admin, io);
+
+    (void)loop, (void)events;
+    (void)MHD_run(a->daemon);
+}
+
+static void on_timer(struct ev_loop *loop, struct ev_timer *w, int events)
+{
+    struct admin *a = container_of(w, struct admin, timer);
+
+    (void)loop, (void)events;
+    (void)MHD_run(a->daemon);
+}
+
+static void on_prepare(struct ev_loop *loop, struct ev_prepare *w, int events)
+{
+    struct admin *a = container_of(w, struct admin, prepare);
+    MHD_UNSIGNED_LONG_LONG ms;
+
+    (void)events;
+    ev_timer_stop(loop, &a->timer);
+    if (MHD_get_timeout(a->daemon, &ms) != MHD_YES)
+        return;
+    ev_timer_set(&a->timer, (double)ms / 1000, 0);
+    ev_timer_start(loop, &a->timer);
+}
+
+/* ---- life ---- */
+
+static int split(const char *listen, char *host, size_t host_size, const char **ret_port)
+{
+    const char *colon = strrchr(listen, ':');
+    size_t n;
+
+    if (!colon)
+        return -EINVAL;
+    n = (size_t)(colon - listen);
+    if (n >= 2 && listen[0] == '[' && listen[n - 1] == ']') {
+        listen++;
+        n -= 2;
+    }
+    if (n >= host_size)
+        return -EINVAL;
+    memcpy(host, listen, n);
+    host[n] = '\0';
+    *ret_port = colon + 1;
+    return 0;
+}
+
+static int bind_to(const char *address, char *why, size_t why_size)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *ai;
+    char host[256];
+    const char *port;
+    int fd, rc, one = 1;
+
+    if (split(address, host, sizeof(host), &port)) {
+        snprintf(why, why_size, "admin_listen: \"%s\": expected host:port", address);
+        return -1;
+    }
+    hints.ai_family = host[0] ? AF_UNSPEC : AF_INET;
+    rc = getaddrinfo(host[0] ? host : NULL, port, &hints, &ai);
+    if (rc) {
+        snprintf(why, why_size, "admin_listen: \"%s\": %s", address, gai_strerror(rc));
+        return -1;
+    }
+    fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    if (fd >= 0)
+        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+    if (fd < 0 || bind(fd, ai->ai_addr, ai->ai_addrlen) || listen(fd, CONNECTIONS_MAX)) {
+        snprintf(why, why_size, "admin_listen: %s: %s%s", address, strerror(errno),
+                 errno == EADDRINUSE ? "; choose another port, or end who has it" : "");
+        if (fd >= 0)
+            close(fd);
+        fd = -1;
+    }
+    freeaddrinfo(ai);
+    return fd;
+}
+
+struct admin *admin_new(struct ev_loop *loop, const char *listen, const struct admin_route *routes,
+                        char *why, size_t why_size)
+{
+    int fd = bind_to(listen, why, why_size);
+    const union MHD_DaemonInfo *info;
+    struct admin *a;
+
+    if (fd < 0)
+        return NULL;
+    a = mem_zalloc(sizeof(*a));
+    a->loop = loop;
+    a->routes = routes;
+    a->fd = fd;
+    a->daemon =
+        MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, a, MHD_OPTION_LISTEN_SOCKET, fd,
+                         MHD_OPTION_CONNECTION_LIMIT, (unsigned int)CONNECTIONS_MAX,
+                         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned int)IDLE_S, MHD_OPTION_END);
+    info = a->daemon ? MHD_get_daemon_info(a->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
+    if (!info) {
+        snprintf(why, why_size, "admin_listen: %s: libmicrohttpd can't start", listen);
+        close(fd);
+        free(a);
+        return NULL;
+    }
+    ev_io_init(&a->io, on_io, info->epoll_fd, EV_READ);
+    ev_io_start(loop, &a->io);
+    ev_init(&a->timer, on_timer);
+    ev_prepare_init(&a->prepare, on_prepare);
+    ev_prepare_start(loop, &a->prepare);
+    return a;
+}
+
+int admin_port(const struct admin *a)
+{
+    struct sockaddr_storage ss;
+    socklen_t n = sizeof(ss);
+
+    if (getsockname(a->fd, (struct sockaddr *)&ss, &n) != 0)
+        return 0;
+    if (ss.ss_family == AF_INET6)
+        return ntohs(((struct sockaddr_in6 *)(void *)&ss)->sin6_port);
+    return ntohs(((struct sockaddr_in *)(void *)&ss)->sin_port);
+}
+
+void admin_free(struct admin *a)
+{
+    if (!a)
+        return;
+    ev_io_stop(a->loop, &a->io);
+    ev_timer_stop(a->loop, &a->timer);
+    ev_prepare_stop(a->loop, &a->prepare);
+    MHD_stop_daemon(a->daemon); /* closes the socket */
+    free(a);
+}
