@@ -78,6 +78,7 @@ static void on_assigned(void *arg, const struct source_id *ids, size_t n)
         part_attach(part_get(&pu->topics[ids[i].topic], ids[i].partition));
     metric_set(&pu->opts.metrics->assigned, pu->owned);
     log_info("assigned", " partitions=%zu owned=%d", n, pu->owned);
+    pump_status(pu);
 }
 
 static void on_revoked(void *arg, const struct source_id *ids, size_t n)

@@ -26,7 +26,6 @@ static const struct pair defaults[] = {
     {"reconnect.backoff.max.ms", "1000"}, {"topic.metadata.refresh.interval.ms", "5000"},
     {"session.timeout.ms", "6000"},       {"heartbeat.interval.ms", "1500"},
     {"max.poll.interval.ms", "60000"},    {"log.connection.close", "false"},
-    {"log.configwarnings", "false"},
 };
 
 static const struct pair consumer_rules[] = {
@@ -43,6 +42,9 @@ static const struct pair consumer_rules[] = {
 static void on_log(const rd_kafka_t *rk, int level, const char *fac, const char *text)
 {
     (void)rk;
+    /* A writer is given the consumer's properties too, and says so of each. */
+    if (strcmp(fac, "CONFWARN") == 0)
+        level = 7;
     if (level <= 3)
         log_warn("kafka", " facility=%s text=%s", fac, log_value(slice_of(text)));
     else if (level <= 5)
