@@ -12,15 +12,15 @@
 #include "common/base/hash.h"
 
 #include "edge-node/edge_metric.h"
+#include "edge-node/publish.h"
 #include "edge-node/sub.h"
-#include "edge-node/turn.h"
 
 void hub_init(struct hub *h, const struct edge_conf *conf, const struct namespaces *nss,
               struct feed *feed, struct turns *turns)
 {
     *h = (struct hub){.conf = conf, .nss = nss, .feed = feed, .turns = turns};
     h->now_ms = clock_mono_ms();
-    h->scratch = turn_scratch_new();
+    h->publish = publish_new();
     hmap_init(&h->channels);
     wheel_init(&h->wheel, h->now_ms);
     list_init(&h->sessions);
@@ -34,7 +34,7 @@ void hub_init(struct hub *h, const struct edge_conf *conf, const struct namespac
 void hub_done(struct hub *h)
 {
     must(list_is_empty(&h->sessions));
-    turn_scratch_free(h->scratch);
+    publish_free(h->publish);
     buf_done(&h->frame);
     hmap_done(&h->channels);
 }

@@ -26,6 +26,7 @@ struct hub;
 struct session;
 struct sub;
 struct token_keys;
+struct publish;
 
 #define ANSWER_MS 2000 /* every command is answered by then; SDKs give up after 5 s */
 
@@ -114,9 +115,9 @@ struct hub {
     struct list dirty;   /* sessions with output or reading to resume */
     struct list dead;    /* sessions to free at the turn's end */
 
-    uint64_t turn;                /* counts turns that did something */
-    struct turn_scratch *scratch; /* turn.c's */
-    struct buf frame;             /* scratch of one write */
+    uint64_t turn; /* counts turns that did something */
+    struct publish *publish;
+    struct buf frame; /* scratch of one write */
 };
 
 void hub_init(struct hub *h, const struct edge_conf *conf, const struct namespaces *nss,

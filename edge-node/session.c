@@ -254,7 +254,6 @@ void session_on_message(struct session *s, struct slice text)
 
 void session_prefetch(const struct session *s)
 {
-    __builtin_prefetch(s);
     if (s->conn)
         s->tr->prefetch(s->conn);
 }
