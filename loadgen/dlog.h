@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * dlog.h: what the clients of one process got, as a file of fixed rows in the order it happened, and
- * the digest by which a payload is compared. Written by client.c, read by verdict.c; both run on
+ * dlog.h: what the clients of one process got, as a file of fixed rows in the order it happened,
+ * and the digest by which a payload is compared. Written by client.c, read by judge.c; both run on
  * one machine, so rows are in its byte order. Shares nothing with worker and edge. @thread any
  */
 #pragma once

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * oracle.c: reads Kafka itself, with a handle of its own and without a group, from before the first
- * record, and judges the delivery logs by that (verdict.h). See oracle.h for its lines.
+ * record, and judges the delivery logs by that (truth.h). See oracle.h for its lines.
  *
  * Shares no code with worker and edge: of common/ it uses memory and text buffers only. One thread
  * of ours; the loop looks at stdin and takes records in turn. @thread main (of its process)
@@ -19,7 +19,7 @@
 #include <librdkafka/rdkafka.h>
 
 #include "loadgen/dlog.h"
-#include "loadgen/verdict.h"
+#include "loadgen/judge.h"
 
 #define ASK_MS     10000 /* one question to a broker */
 #define TRIES      30
@@ -259,7 +259,7 @@ static void line(struct reader *rd, const char *word, char *rest)
     } else if (!strcmp(word, "stop") && rd->rk) {
         stop(rd, rest);
     } else if (!strcmp(word, "judge")) {
-        int r = truth_judge(rd->truth, rest);
+        int r = judge_file(rd->truth, rest);
         if (r)
             fail(rest, strerror(-r));
     } else if (!strcmp(word, "verdict")) {

@@ -7,8 +7,8 @@
 #include "common/base/buf.h"
 
 #include "loadgen/shared.h"
+#include "loadgen/truth.h"
 #include "loadgen/usage.h"
-#include "loadgen/verdict.h"
 
 struct report_process {
     const char *name;

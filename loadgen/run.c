@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * run.c: starts the oracle (by exec), the crews and the producer (by fork, before any thread), leads
- * them through the phases of shared.h, measures CPU, and merges everything into one report.
- *
- * Owns the shared memory, the directory of the delivery logs and all children.
+ * run.c: starts the oracle (oracle.h) and the fleet (fleet.h), leads them through the phases of
+ * shared.h, measures CPU, and merges everything into one report.
  */
 #include "loadgen/run.h"
 
@@ -12,17 +10,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/prctl.h>
-#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
 
-#include "loadgen/crew.h"
+#include "loadgen/fleet.h"
 #include "loadgen/oracle.h"
-#include "loadgen/plan.h"
 #include "loadgen/report.h"
 
 #define MS           1000000u
@@ -33,12 +27,9 @@
 
 struct run {
     const struct settings *st;
-    struct shared *sh;
-    size_t shared_size;
+    struct fleet fl;
     struct oracle oracle;
-    pid_t *crews, plan; /* 0 = none, or reaped */
-    char *dir, *ends_path;
-    bool own_dir, tty;
+    bool tty;
     uint64_t shown_ns, shown_deliveries;
     uint64_t from_ns, from_deliveries; /* of the measurement */
     struct report rep;
@@ -52,65 +43,18 @@ static void on_signal(int sig)
     interrupted = 1;
 }
 
-static int complain(const char *what, const char *why)
-{
-    (void)fprintf(stderr, "fanfare-loadgen: %s: %s\n", what, why);
-    return -ECANCELED;
-}
-
 static void nap(uint64_t ns)
 {
     struct timespec ts = {0, (long)ns};
     (void)nanosleep(&ts, NULL);
 }
 
-static char *path_of(const struct run *r, const char *name, uint32_t n)
-{
-    struct buf b = BUF_INIT;
-    buf_printf(&b, "%s/%s%u", r->dir, name, n);
-    buf_byte(&b, 0);
-    return b.p;
-}
-
-/* ---- start -------------------------------------------------------------------------------- */
-
-static int prepare(struct run *r)
-{
-    r->shared_size = sizeof *r->sh + r->st->processes * sizeof r->sh->crews[0];
-    void *mem =
-        mmap(NULL, r->shared_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (mem == MAP_FAILED)
-        return complain("shared memory", strerror(errno));
-    r->sh = mem;
-    for (uint32_t i = 0; i < r->st->processes; i++) {
-        hist_init(&r->sh->crews[i].connect_ns);
-        hist_init(&r->sh->crews[i].latency_ns);
-    }
-    r->crews = mem_zalloc(r->st->processes * sizeof *r->crews);
-    r->own_dir = !r->st->conf.dir[0];
-    const char *tmp = getenv("TMPDIR");
-    struct buf dir = BUF_INIT;
-    if (r->own_dir)
-        buf_printf(&dir, "%s/fanfare-loadgen.XXXXXX", tmp && *tmp ? tmp : "/tmp");
-    else
-        buf_str(&dir, r->st->conf.dir);
-    buf_byte(&dir, 0);
-    r->dir = dir.p;
-    if (r->own_dir && !mkdtemp(r->dir)) {
-        r->own_dir = false;
-        return complain(r->dir, strerror(errno));
-    }
-    r->ends_path = path_of(r, "ends", 0);
-    (void)unlink(r->ends_path);
-    return 0;
-}
-
 static int hear(struct run *r, struct slice *ret)
 {
     int err = oracle_hear(&r->oracle, ORACLE_MS, ret);
     if (err == -EREMOTEIO)
-        return complain("oracle", ret->p);
-    return err ? complain("oracle", strerror(-err)) : 0;
+        return run_complain("oracle", ret->p);
+    return err ? run_complain("oracle", strerror(-err)) : 0;
 }
 
 static int oracle_begin(struct run *r)
@@ -118,7 +62,7 @@ static int oracle_begin(struct run *r)
     const struct conf_map *kafka = &r->st->conf.kafka;
     int err = oracle_start(&r->oracle);
     if (err)
-        return complain("oracle", strerror(-err));
+        return run_complain("oracle", strerror(-err));
     for (size_t i = 0; i < kafka->n; i++)
         oracle_say(&r->oracle, "kafka %s=%s\n", kafka->v[i].name, kafka->v[i].value);
     oracle_say(&r->oracle, "topic %s\n", r->st->conf.topic);
@@ -129,63 +73,7 @@ static int oracle_begin(struct run *r)
     return hear(r, &text);
 }
 
-/* A child: which < 0 is the producer. */
-static pid_t start_child(struct run *r, int which)
-{
-    (void)fflush(NULL);
-    pid_t pid = fork();
-    if (pid != 0)
-        return pid;
-    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-    (void)signal(SIGINT, SIG_IGN); /* the main process leads to the end */
-    (void)signal(SIGTERM, SIG_IGN);
-    (void)close(r->oracle.to);
-    (void)close(r->oracle.from);
-    int status;
-    if (which < 0) {
-        status = plan_main(r->st, r->sh);
-    } else {
-        char *log = path_of(r, "log", (uint32_t)which);
-        status = crew_main(r->st, r->sh, (uint32_t)which, log, r->ends_path);
-        free(log);
-    }
-    (void)fflush(NULL);
-    _exit(status);
-}
-
-static int start(struct run *r)
-{
-    for (uint32_t i = 0; i < r->st->processes; i++) {
-        r->crews[i] = start_child(r, (int)i);
-        if (r->crews[i] < 0)
-            return complain("fork", strerror(errno));
-    }
-    if (r->st->conf.rate > 0) {
-        r->plan = start_child(r, -1);
-        if (r->plan < 0)
-            return complain("fork", strerror(errno));
-    }
-    return 0;
-}
-
 /* ---- while it runs ------------------------------------------------------------------------ */
-
-static int alive(struct run *r)
-{
-    int status;
-    for (uint32_t i = 0; i < r->st->processes; i++) {
-        if (r->crews[i] > 0 && waitpid(r->crews[i], &status, WNOHANG) > 0) {
-            r->crews[i] = 0;
-            return complain("clients", "a process ended early");
-        }
-    }
-    if (r->plan > 0 && waitpid(r->plan, &status, WNOHANG) > 0) {
-        r->plan = 0;
-        if (status != 0 || !stat_get(&r->sh->plan.done))
-            return complain("producer", "it ended early");
-    }
-    return 0;
-}
 
 static void progress(struct run *r, const char *what)
 {
@@ -193,12 +81,12 @@ static void progress(struct run *r, const char *what)
     if (!r->tty || now < r->shown_ns + 250 * MS)
         return;
     struct report_clients c;
-    report_sum(&c, r->sh->crews, r->st->processes);
+    report_sum(&c, r->fl.sh->crews, r->st->processes);
     double rate = (double)(c.deliveries - r->shown_deliveries) * 1e9 / (double)(now - r->shown_ns);
     (void)fprintf(stderr,
                   "\r\033[K%s: %" PRIu64 "/%" PRId64 " clients, %" PRIu64
                   " records, %.0f deliveries/s, %" PRIu64 " lost, %" PRIu64 " resumed",
-                  what, c.connected, r->st->conf.clients, stat_get(&r->sh->plan.sent), rate,
+                  what, c.connected, r->st->conf.clients, stat_get(&r->fl.sh->plan.sent), rate,
                   c.lost + c.cut, c.resumed);
     r->shown_ns = now;
     r->shown_deliveries = c.deliveries;
@@ -216,7 +104,7 @@ static int wait_ready(struct run *r)
     uint64_t want = (uint64_t)r->st->conf.clients * r->st->subscriptions;
     for (;;) {
         struct report_clients c;
-        report_sum(&c, r->sh->crews, r->st->processes);
+        report_sum(&c, r->fl.sh->crews, r->st->processes);
         if (c.begun == want)
             break;
         char why[256];
@@ -226,8 +114,8 @@ static int wait_ready(struct run *r)
                        " refused, last code %" PRIu64,
                        c.begun, want, c.connected, c.connect_errors, c.refused, c.last_error);
         if (c.refused || clock_mono_ns() > until || interrupted)
-            return complain("clients are not ready", why);
-        if (alive(r))
+            return run_complain("clients are not ready", why);
+        if (fleet_alive(&r->fl))
             return -ECANCELED;
         progress(r, "connecting");
         nap(20 * MS);
@@ -243,7 +131,7 @@ static int wait_ready(struct run *r)
 static uint64_t deliveries(const struct run *r)
 {
     struct report_clients c;
-    report_sum(&c, r->sh->crews, r->st->processes);
+    report_sum(&c, r->fl.sh->crews, r->st->processes);
     return c.deliveries;
 }
 
@@ -274,18 +162,18 @@ static int produce(struct run *r)
     const struct loadgen_conf *c = &r->st->conf;
     if (c->rate == 0) { /* somebody else produces; the same window */
         uint64_t from = clock_mono_ns() + (uint64_t)c->warm_up * MS;
-        stat_set(&r->sh->measure_from, from);
-        stat_set(&r->sh->measure_to, from + (uint64_t)c->duration * MS);
+        stat_set(&r->fl.sh->measure_from, from);
+        stat_set(&r->fl.sh->measure_to, from + (uint64_t)c->duration * MS);
     }
-    r->sh->phase = PHASE_RUN;
+    r->fl.sh->phase = PHASE_RUN;
     while (!interrupted) {
-        uint64_t now = clock_mono_ns(), from = stat_get(&r->sh->measure_from);
-        uint64_t to = stat_get(&r->sh->measure_to);
+        uint64_t now = clock_mono_ns(), from = stat_get(&r->fl.sh->measure_from);
+        uint64_t to = stat_get(&r->fl.sh->measure_to);
         if (from && r->from_ns == 0 && now >= from)
             sample_from(r);
         if (to && now >= to)
             break;
-        if (alive(r))
+        if (fleet_alive(&r->fl))
             return -ECANCELED;
         progress(r, "running");
         nap(5 * MS);
@@ -298,21 +186,21 @@ static int produce(struct run *r)
 
 static int drain(struct run *r)
 {
-    r->sh->phase = PHASE_DRAIN;
+    r->fl.sh->phase = PHASE_DRAIN;
     uint64_t until = clock_mono_ns() + FLUSH_MS * (uint64_t)MS;
-    while (r->st->conf.rate > 0 && !stat_get(&r->sh->plan.done)) {
+    while (r->st->conf.rate > 0 && !stat_get(&r->fl.sh->plan.done)) {
         if (clock_mono_ns() > until)
-            return complain("producer", "records were not acknowledged in time");
-        if (alive(r))
+            return run_complain("producer", "records were not acknowledged in time");
+        if (fleet_alive(&r->fl))
             return -ECANCELED;
         nap(5 * MS);
     }
-    char *part = path_of(r, "ends.part", 0);
+    char *part = fleet_path(&r->fl, "ends.part", 0);
     struct slice text;
     oracle_say(&r->oracle, "stop %s\n", part);
     int err = hear(r, &text);
-    if (!err && rename(part, r->ends_path))
-        err = complain(r->ends_path, strerror(errno));
+    if (!err && rename(part, r->fl.ends_path))
+        err = run_complain(r->fl.ends_path, strerror(errno));
     free(part);
     return err;
 }
@@ -320,7 +208,7 @@ static int drain(struct run *r)
 static bool is_behind(const struct run *r)
 {
     for (uint32_t i = 0; i < r->st->processes; i++)
-        if (stat_get(&r->sh->crews[i].behind) != 1)
+        if (stat_get(&r->fl.sh->crews[i].behind) != 1)
             return true;
     return false;
 }
@@ -331,7 +219,7 @@ static int wait_stragglers(struct run *r)
     uint64_t now = clock_mono_ns(), until = now + (uint64_t)r->st->conf.straggler_timeout * MS;
     uint64_t settled = 0;
     while (now < until && (settled == 0 || now < settled)) {
-        if (alive(r))
+        if (fleet_alive(&r->fl))
             return -ECANCELED;
         if (settled == 0 && !is_behind(r))
             settled = now + SETTLE_MS * MS;
@@ -342,27 +230,11 @@ static int wait_stragglers(struct run *r)
     return 0;
 }
 
-static int crews_end(struct run *r)
-{
-    int err = 0;
-    report_sum(&r->rep.clients, r->sh->crews, r->st->processes);
-    r->sh->phase = PHASE_STOP;
-    for (uint32_t i = 0; i < r->st->processes; i++) {
-        int status = 0;
-        while (waitpid(r->crews[i], &status, 0) < 0 && errno == EINTR)
-            ;
-        r->crews[i] = 0;
-        if (status)
-            err = complain("clients", "a process failed");
-    }
-    return err;
-}
-
 static int judge(struct run *r)
 {
     struct slice text;
     for (uint32_t i = 0; i < r->st->processes; i++) {
-        char *log = path_of(r, "log", i);
+        char *log = fleet_path(&r->fl, "log", i);
         oracle_say(&r->oracle, "judge %s\n", log);
         free(log);
     }
@@ -371,7 +243,7 @@ static int judge(struct run *r)
     if (err)
         return err;
     if (report_take_verdict(&r->rep, text))
-        return complain("oracle", "its verdict can't be read");
+        return run_complain("oracle", "its verdict can't be read");
     return 0;
 }
 
@@ -385,7 +257,7 @@ static int publish(struct run *r)
         report_json(rep, &out);
         FILE *f = strcmp(path, "-") ? fopen(path, "we") : stdout;
         if (!f || fwrite(out.p, 1, out.n, f) != out.n || (f != stdout && fclose(f)))
-            err = complain(path, strerror(errno));
+            err = run_complain(path, strerror(errno));
         buf_clear(&out);
     }
     if (r->st->conf.verdict_only)
@@ -403,55 +275,22 @@ static void merge(struct run *r)
     hist_init(&rep->connect_ns);
     hist_init(&rep->latency_ns);
     for (uint32_t i = 0; i < r->st->processes; i++) {
-        hist_merge(&rep->connect_ns, &r->sh->crews[i].connect_ns);
-        hist_merge(&rep->latency_ns, &r->sh->crews[i].latency_ns);
+        hist_merge(&rep->connect_ns, &r->fl.sh->crews[i].connect_ns);
+        hist_merge(&rep->latency_ns, &r->fl.sh->crews[i].latency_ns);
     }
-    rep->sent = stat_get(&r->sh->plan.sent);
-    rep->acked = stat_get(&r->sh->plan.acked);
-    rep->failed = stat_get(&r->sh->plan.failed);
-    rep->late = stat_get(&r->sh->plan.late);
-}
-
-static void end_child(pid_t *pid)
-{
-    if (*pid <= 0)
-        return;
-    (void)kill(*pid, SIGKILL);
-    while (waitpid(*pid, NULL, 0) < 0 && errno == EINTR)
-        ;
-    *pid = 0;
-}
-
-static void clean_up(struct run *r)
-{
-    for (uint32_t i = 0; r->crews && i < r->st->processes; i++) {
-        end_child(&r->crews[i]);
-        char *log = path_of(r, "log", i);
-        if (r->own_dir)
-            (void)unlink(log);
-        free(log);
-    }
-    end_child(&r->plan);
-    oracle_end(&r->oracle);
-    if (r->ends_path)
-        (void)unlink(r->ends_path);
-    if (r->own_dir)
-        (void)rmdir(r->dir);
-    if (r->sh)
-        (void)munmap(r->sh, r->shared_size);
-    free(r->rep.processes);
-    free(r->crews);
-    free(r->ends_path);
-    free(r->dir);
+    rep->sent = stat_get(&r->fl.sh->plan.sent);
+    rep->acked = stat_get(&r->fl.sh->plan.acked);
+    rep->failed = stat_get(&r->fl.sh->plan.failed);
+    rep->late = stat_get(&r->fl.sh->plan.late);
 }
 
 static int run_all(struct run *r)
 {
-    int err = prepare(r);
+    int err = fleet_init(&r->fl, r->st);
     if (!err)
         err = oracle_begin(r);
     if (!err)
-        err = start(r);
+        err = fleet_start(&r->fl);
     if (!err)
         err = wait_ready(r);
     if (!err)
@@ -461,8 +300,10 @@ static int run_all(struct run *r)
     if (!err)
         err = wait_stragglers(r);
     progress_end(r);
-    if (!err)
-        err = crews_end(r);
+    if (!err) {
+        report_sum(&r->rep.clients, r->fl.sh->crews, r->st->processes);
+        err = fleet_join(&r->fl);
+    }
     if (err)
         return err;
     merge(r);
@@ -487,7 +328,9 @@ int run_main(const struct settings *st)
     (void)signal(SIGPIPE, SIG_IGN);
     int err = run_all(r);
     int status = err ? 3 : r->rep.clean ? 0 : 1;
-    clean_up(r);
+    fleet_done(&r->fl); /* first: its processes hold the oracle's pipe open too */
+    oracle_end(&r->oracle);
+    free(r->rep.processes);
     free(r);
     return status;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_oracle.c: the verdict on made-up delivery logs: a clean one passes, and each single fault in it
- * is found and named rightly. One dropped record of thousands must be enough.
+ * test_oracle.c: the verdict on made-up delivery logs: a clean one passes, and each single fault
+ * in it is found and named rightly. One dropped record of thousands must be enough.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -13,7 +13,7 @@
 #include <cmocka.h>
 
 #include "loadgen/dlog.h"
-#include "loadgen/verdict.h"
+#include "loadgen/judge.h"
 
 /* Two channels in one partition, positions sparse: "a" at 10, 20, 30 …, "b" at 15, 25, 35 … */
 #define RECORDS 100
@@ -85,7 +85,7 @@ static int judge_bytes(struct truth *t, const void *p, size_t n)
     assert_true(fd >= 0);
     assert_int_equal(write(fd, p, n), n);
     close(fd);
-    int r = truth_judge(t, path);
+    int r = judge_file(t, path);
     unlink(path);
     return r;
 }
@@ -321,7 +321,7 @@ static void test_bad_input(void **state)
     assert_int_equal(judge_bytes(t, &r, sizeof r), -EBADMSG);
     r = (struct dlog_row){1, 0, 3, 4, DLOG_SUBSCRIBED};
     assert_int_equal(judge_bytes(t, &r, sizeof r - 1), -EBADMSG); /* cut short */
-    assert_int_equal(truth_judge(t, "/nowhere/at/all"), -ENOENT);
+    assert_int_equal(judge_file(t, "/nowhere/at/all"), -ENOENT);
     assert_int_equal(truth_record(t, SLICE("a"), 1, 5000, 0), -EBADMSG); /* another partition */
     assert_false(truth_is_clean(t, true));
     truth_free(t);
