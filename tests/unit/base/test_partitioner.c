@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_partitioner.c: ours against librdkafka's own, over many keys and partition counts.
+ */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+#include <librdkafka/rdkafka.h>
+
+#include "common/base/hash.h"
+#include "common/base/partitioner.h"
+
+static const int32_t counts[] = {1, 2, 3, 7, 16, 100, 1024, INT32_MAX};
+
+static void compare(struct slice key)
+{
+    for (size_t i = 0; i < ARRAY_LEN(counts); i++) {
+        int32_t n = counts[i];
+
+        assert_int_equal(partitioner_of(PARTITIONER_MURMUR2, key, n),
+                         rd_kafka_msg_partitioner_murmur2(NULL, key.p, key.n, n, NULL, NULL));
+        assert_int_equal(partitioner_of(PARTITIONER_CRC32, key, n),
+                         rd_kafka_msg_partitioner_consistent(NULL, key.p, key.n, n, NULL, NULL));
+        assert_int_equal(partitioner_of(PARTITIONER_ANY, key, n), -1);
+    }
+}
+
+/* Every length of 1..100 with bytes of all values, at every alignment. */
+static void test_as_librdkafka(void **state)
+{
+    (void)state;
+    char key[128];
+    uint64_t x = 1;
+
+    for (size_t n = 1; n <= 100; n++) {
+        for (size_t at = 0; at < 20; at++) {
+            for (size_t i = 0; i < n; i++)
+                key[at + i] = (char)(x = hash_u64(x + 1));
+            compare((struct slice){key + at, n});
+        }
+    }
+}
+
+static void test_known(void **state)
+{
+    (void)state;
+    assert_int_equal(partitioner_of(PARTITIONER_MURMUR2, SLICE("foobar"), INT32_MAX),
+                     (-790332482 & 0x7fffffff) % INT32_MAX);
+    assert_int_equal(partitioner_of(PARTITIONER_CRC32, SLICE("123456789"), 16), 0xcbf43926 % 16);
+}
+
+static void test_names(void **state)
+{
+    (void)state;
+    enum partitioner how = PARTITIONER_ANY;
+
+    for (int i = PARTITIONER_MURMUR2; i <= PARTITIONER_ANY; i++) {
+        assert_int_equal(partitioner_parse(slice_of(partitioner_name((enum partitioner)i)), &how),
+                         0);
+        assert_int_equal(how, i);
+    }
+    assert_string_equal(partitioner_name(PARTITIONER_CRC32), "crc32");
+    assert_int_equal(partitioner_parse(SLICE("murmur"), &how), -EINVAL);
+    assert_int_equal(partitioner_parse(SLICE(""), &how), -EINVAL);
+    assert_int_equal(partitioner_parse(SLICE("Any"), &how), -EINVAL);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_as_librdkafka),
+        cmocka_unit_test(test_known),
+        cmocka_unit_test(test_names),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
