@@ -8,8 +8,8 @@
  * refused one refuses all behind it. On any refusal the owner calls append_reset() and attaches
  * again: nothing is ever sent twice by itself.
  *
- * The transport is an ops table, so that the clocking is tested without a server. An append owns its
- * open batch; a batch under way belongs to the transport until append_answered(). @thread pump
+ * The transport is an ops table, so that it is tested without a server. An append owns its open
+ * batch; a batch under way belongs to the transport until append_answered(). @thread pump
  */
 #pragma once
 

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- append.lua: appends a batch to a region stream, only if the stream's last position is the expected one.
 -- KEYS: stream, side hash
 -- ARGV: expected position ("0" = absent), MAXLEN, fingerprint of the last entry, then position, field, ...

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- append_oom.lua: append.lua for a full Redis. Redis refuses a script whose first write is XADD but lets
 -- one go on that has written already: so this one first trims the stream by a tenth.
 -- Reply: the length that was left before appending. Error "CASFAIL <position>".

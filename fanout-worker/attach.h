@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * attach.h: where a partition goes on: the decisions, as pure functions of what Redis and Kafka say.
+ * attach.h: where a partition goes on: decisions, pure functions of what Redis and Kafka say.
  *
  * A position is a Kafka offset + 1. So the stream's last position is also the next offset to read,
  * and the record at position p is at offset p - 1. Kafka keeps offsets low … end - 1.
@@ -50,5 +50,5 @@ struct attach_plan attach_decide(const struct attach_facts *f);
 /* How long a wrong sight must last before it is believed. */
 #define ATTACH_BEYOND_MS  2000
 #define ATTACH_SMALLER_MS 10000
-/* Since when (0 = not) and now in ms of the monotonic clock. True: it has lasted. Updates *since. */
+/* Since when (0 = not) and now, monotonic ms. True: it has lasted. Updates *since. */
 bool attach_lasts(uint64_t *since, bool seen, uint64_t now, uint64_t limit_ms);

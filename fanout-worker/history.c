@@ -5,49 +5,23 @@
  * Owns the reader's handle, its inbox, the registry. Invariant: each job taken is answered once.
  * @thread history
  */
-#include "fanout-worker/history.h"
-
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
-#include <librdkafka/rdkafka.h>
-
 #include "common/base/clock.h"
-#include "common/base/entry.h"
 #include "common/runtime/log.h"
 #include "common/runtime/namespace.h"
 #include "common/runtime/proc.h"
 
+#include "fanout-worker/history_impl.h"
 #include "fanout-worker/registry.h"
 #include "fanout-worker/source_kafka.h"
 #include "fanout-worker/worker_conf.h"
 
-#define ASK_MS      5000 /* one question to Kafka */
-#define OVERLAP_MS  5000 /* all records of one round of overlap checks */
 #define REFRESH_MS  5000
 #define LEADERS_MAX 65536
-
-struct history_topic {
-    rd_kafka_topic_t *rkt; /* keeps the topic among those whose metadata is asked for */
-    uint32_t n;            /* newest log that the pump was told of */
-    int32_t *leaders;
-    int32_t leader_count;
-};
-
-struct history {
-    const struct worker_conf *conf;
-    const struct namespaces *nss;
-    rd_kafka_t *rk;
-    struct history_topic *topics;
-    struct registry *reg;
-    struct inbox inbox, *reply;
-    pthread_t thread;
-    pthread_mutex_t lock; /* guards rung and stop */
-    pthread_cond_t cond;
-    bool rung, stop, started;
-};
 
 static void ring(void *arg)
 {
@@ -78,7 +52,7 @@ static bool wait_bell(struct history *h, long ms)
     return !stop;
 }
 
-static void answer(struct history *h, struct history_job *j)
+void history_answer(struct history *h, struct history_job *j)
 {
     inbox_post(h->reply, &j->link);
 }
@@ -91,11 +65,6 @@ static struct history_job *job_new(enum history_kind kind, uint32_t topic)
     j->kind = kind;
     j->topic = topic;
     return j;
-}
-
-static const char *topic_of(const struct history *h, const struct history_job *j)
-{
-    return h->nss->v[j->topic].topic;
 }
 
 /* ---- metadata ---- */
@@ -120,7 +89,7 @@ static void note_leaders(struct history *h, uint32_t topic,
             struct history_job *j = job_new(HISTORY_LEADER, topic);
 
             j->partition = p;
-            answer(h, j);
+            history_answer(h, j);
         }
         t->leaders[p] = leader;
     }
@@ -130,7 +99,7 @@ static void note_leaders(struct history *h, uint32_t topic,
 static int ask_counts(struct history *h, int32_t *counts, char *why, size_t why_size)
 {
     const struct rd_kafka_metadata *md = NULL;
-    rd_kafka_resp_err_t err = rd_kafka_metadata(h->rk, 0, NULL, &md, ASK_MS);
+    rd_kafka_resp_err_t err = rd_kafka_metadata(h->rk, 0, NULL, &md, HISTORY_ASK_MS);
 
     if (err) {
         snprintf(why, why_size, "no answer from Kafka at %s: %s: is it running and reachable?",
@@ -169,7 +138,7 @@ int history_count(struct history *h, int32_t *ret_partitions, char *why, size_t 
 
 void history_cluster(struct history *h, char *dst, size_t size)
 {
-    char *id = rd_kafka_clusterid(h->rk, ASK_MS);
+    char *id = rd_kafka_clusterid(h->rk, HISTORY_ASK_MS);
 
     snprintf(dst, size, "%s", id ? id : "");
     if (id)
@@ -188,7 +157,7 @@ static void tell_counts(struct history *h, bool asked)
 
             j->partitions = counts[i];
             j->asked = asked;
-            answer(h, j);
+            history_answer(h, j);
         }
     } else {
         log_warn("metadata_failed", " why=%s", log_value(slice_of(why)));
@@ -204,7 +173,7 @@ static void tell_log(struct history *h, struct history_job *j, const struct log_
     j->rec = *rec;
     j->earlier_count = logs_earlier(registry_logs(h->reg), rec->topic, rec->n, j->earlier);
     h->topics[j->topic].n = rec->n;
-    answer(h, j);
+    history_answer(h, j);
 }
 
 static void tell_newer_logs(struct history *h)
@@ -223,138 +192,9 @@ static void register_log(struct history *h, struct history_job *j)
 
     j->err = registry_register(h->reg, &j->rec, &rec, j->why, sizeof(j->why));
     if (j->err < 0)
-        answer(h, j);
+        history_answer(h, j);
     else
         tell_log(h, j, &rec);
-}
-
-/* ---- facts: watermarks, the group's commit, the record at a position ---- */
-
-/* The stream is absent: is there a commit of this log that can be checked instead? */
-static void find_commit(struct history *h, struct history_job *j)
-{
-    rd_kafka_topic_partition_list_t *l = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_t *tp =
-        rd_kafka_topic_partition_list_add(l, topic_of(h, j), j->partition);
-    char text[64], log[LOG_ID_LEN + 1];
-    unsigned fp;
-
-    if (rd_kafka_committed(h->rk, l, ASK_MS) == RD_KAFKA_RESP_ERR_NO_ERROR && !tp->err &&
-        tp->offset > 0 && tp->metadata && tp->metadata_size < sizeof(text)) {
-        memcpy(text, tp->metadata, tp->metadata_size);
-        text[tp->metadata_size] = '\0';
-        if (sscanf(text, "%8[0-9A-Za-z] %x", log, &fp) == 2 && strcmp(log, j->log) == 0) {
-            j->pos = (uint64_t)tp->offset;
-            j->fp = fp;
-            j->has_fp = true;
-        }
-    }
-    rd_kafka_topic_partition_list_destroy(l);
-}
-
-/* Everything but the record itself. True: the record is needed. */
-static bool find_facts(struct history *h, struct history_job *j)
-{
-    rd_kafka_resp_err_t err = rd_kafka_query_watermark_offsets(h->rk, topic_of(h, j), j->partition,
-                                                               &j->low, &j->end, ASK_MS);
-
-    if (err) {
-        j->err = -EIO;
-        snprintf(j->why, sizeof(j->why), "%s", rd_kafka_err2str(err));
-        return false;
-    }
-    if (j->pos == 0 && j->log[0])
-        find_commit(h, j);
-    j->check = attach_place(j->pos, j->low, j->end);
-    if (j->check == CHECK_SAME && !j->has_fp)
-        j->check = CHECK_NONE;
-    return j->check == CHECK_SAME;
-}
-
-static struct history_job *pending_of(const struct history *h, struct list *jobs,
-                                      const rd_kafka_message_t *m)
-{
-    struct history_job *j;
-
-    list_for_each(j, jobs, link) {
-        if (j->pending && m->rkt && j->partition == m->partition &&
-            strcmp(topic_of(h, j), rd_kafka_topic_name(m->rkt)) == 0)
-            return j;
-    }
-    return NULL;
-}
-
-static void judge(struct history_job *j, const rd_kafka_message_t *m)
-{
-    struct source_record r;
-
-    j->pending = false;
-    if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-        j->check = CHECK_DIFFERENT; /* inside the log, and no record there: aborted or control */
-        return;
-    }
-    if (m->err) {
-        j->err = -EIO;
-        snprintf(j->why, sizeof(j->why), "%s", rd_kafka_message_errstr(m));
-        return;
-    }
-    kafka_record_of(m, &r);
-    if (r.offset != (int64_t)j->pos - 1 || entry_fingerprint(r.key, r.value, r.time_ms) != j->fp)
-        j->check = CHECK_DIFFERENT;
-}
-
-/* Fetches the record at each pending job's position, all at once. */
-static void fetch_records(struct history *h, struct list *jobs)
-{
-    rd_kafka_topic_partition_list_t *l = rd_kafka_topic_partition_list_new(8);
-    uint64_t end = clock_mono_ms() + OVERLAP_MS;
-    struct history_job *j;
-    size_t left = 0;
-
-    list_for_each(j, jobs, link) {
-        if (j->pending && !rd_kafka_topic_partition_list_find(l, topic_of(h, j), j->partition)) {
-            rd_kafka_topic_partition_list_add(l, topic_of(h, j), j->partition)->offset =
-                (int64_t)j->pos - 1;
-            left++;
-        } else if (j->pending) { /* asked twice for one partition: the second one later */
-            j->pending = false;
-            j->err = -EAGAIN;
-        }
-    }
-    if (left > 0)
-        rd_kafka_assign(h->rk, l);
-    while (left > 0 && clock_mono_ms() < end) {
-        rd_kafka_message_t *m = rd_kafka_consumer_poll(h->rk, 100);
-
-        j = m ? pending_of(h, jobs, m) : NULL;
-        if (j) {
-            judge(j, m);
-            left--;
-        }
-        if (m)
-            rd_kafka_message_destroy(m);
-    }
-    if (l->cnt > 0)
-        rd_kafka_assign(h->rk, NULL);
-    rd_kafka_topic_partition_list_destroy(l);
-}
-
-static void answer_facts(struct history *h, struct list *jobs)
-{
-    struct history_job *j;
-
-    list_for_each(j, jobs, link)
-        j->pending = find_facts(h, j);
-    fetch_records(h, jobs);
-    while ((j = list_first(jobs, struct history_job, link))) {
-        list_del(&j->link);
-        if (j->pending) {
-            j->err = -ETIMEDOUT;
-            snprintf(j->why, sizeof(j->why), "the record at offset %lld could not be fetched",
-                     (long long)j->pos - 1);
-        }
-        answer(h, j);
-    }
 }
 
 /* ---- the thread ---- */
@@ -362,16 +202,15 @@ static void answer_facts(struct history *h, struct list *jobs)
 static void serve_jobs(struct history *h)
 {
     struct list jobs, facts;
-    struct history_job *j;
+    struct history_job *j, *next;
     bool counts = false;
 
     list_init(&jobs);
     list_init(&facts);
     inbox_take(&h->inbox, &jobs);
-    while ((j = list_first(&jobs, struct history_job, link))) {
-        list_del(&j->link);
+    list_for_each_safe(j, next, &jobs, link) {
         if (j->kind == HISTORY_FACTS) {
-            list_add_tail(&facts, &j->link);
+            list_move_tail(&facts, &j->link);
         } else if (j->kind == HISTORY_NEWLOG) {
             register_log(h, j);
         } else {
@@ -382,7 +221,7 @@ static void serve_jobs(struct history *h)
     if (counts)
         tell_counts(h, true);
     if (!list_is_empty(&facts))
-        answer_facts(h, &facts);
+        history_answer_facts(h, &facts);
 }
 
 static void *history_main(void *arg)
@@ -453,7 +292,7 @@ void history_post(struct history *h, struct history_job *take_job)
 
 void history_stop(struct history *h)
 {
-    struct history_job *j;
+    struct history_job *j, *next;
 
     if (h->started) {
         pthread_mutex_lock(&h->lock);
@@ -462,10 +301,8 @@ void history_stop(struct history *h)
         pthread_mutex_unlock(&h->lock);
         pthread_join(h->thread, NULL);
     }
-    while ((j = list_first(&h->inbox.items, struct history_job, link))) {
-        list_del(&j->link);
+    list_for_each_safe(j, next, &h->inbox.items, link)
         free(j);
-    }
     for (uint32_t i = 0; i < h->nss->count; i++) {
         if (h->topics[i].rkt)
             rd_kafka_topic_destroy(h->topics[i].rkt);

@@ -56,8 +56,8 @@ struct history_job {
 /* NULL with why filled. */
 struct history *history_new(const struct worker_conf *conf, const struct namespaces *nss, char *why,
                             size_t why_size);
-/* Boot: partition counts of all topics. 0; -EIO or -ENOENT (a topic is missing) with why filled, how
- * to mend it included. */
+/* Boot: partition counts of all topics. 0; -EIO or -ENOENT (a topic is missing) with why filled,
+ * how to mend it included. */
 int history_count(struct history *h, int32_t *ret_partitions, char *why,
                   size_t why_size) _must_check_;
 /* Boot: the cluster's id, "" if it has none. */

@@ -37,8 +37,7 @@ static void room_again(struct part *p)
 {
     if (!p->held || !append_has_room(&p->ap))
         return;
-    p->held = false;
-    PUMP_METRIC(p->pu, paused, -1);
+    part_set_held(p, false);
     p->pu->src->ops->resume(p->pu->src, p->id);
     pump_kick(p->pu);
 }

@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * partition.c: one partition's way to its stream and along it.
+ * partition.c: one partition's way to its stream; part_run.c is its way along it.
  *
  * attach: ask Redis for the last position, ask history for Kafka's side and the overlap check,
- * decide (attach.h), start the source there. Any doubt later (refusal, error, another last position,
- * a lost connection) drops what isn't confirmed and attaches again: progress is only what Redis
- * says. Invariant: the source reads the partition only in PART_RUN. @thread pump
+ * decide (attach.h), start the source there. Any doubt later (refusal, error, another last
+ * position, a lost connection) drops what isn't confirmed and attaches again: progress is only what
+ * Redis says. Invariant: the source reads the partition only in PART_RUN. @thread pump
  */
 #include <errno.h>
 #include <stdio.h>
@@ -16,9 +16,8 @@
 
 #include "fanout-worker/pump_impl.h"
 
-#define RETRY_MS   250
-#define GUARD_HITS 3 /* so often a jump over what was seen is doubted */
-#define IDLE_MS    500
+#define RETRY_MS 250
+#define IDLE_MS  500
 
 struct last_ask {
     struct part *p;
@@ -78,14 +77,14 @@ void part_free(struct part *p)
     free(p);
 }
 
-static void set_held(struct part *p, bool held)
+void part_set_held(struct part *p, bool held)
 {
     if (p->held != held)
         PUMP_METRIC(p->pu, paused, held ? 1 : -1);
     p->held = held;
 }
 
-static void set_state(struct part *p, enum part_state state)
+void part_set_state(struct part *p, enum part_state state)
 {
     PUMP_METRIC(p->pu, running, (state == PART_RUN) - (p->state == PART_RUN));
     p->state = state;
@@ -100,8 +99,8 @@ void part_detach(struct part *p)
         p->pu->src->ops->stop(p->pu->src, p->id);
     p->token++;
     append_reset(&p->ap);
-    set_held(p, false);
-    set_state(p, PART_HOLD);
+    part_set_held(p, false);
+    part_set_state(p, PART_HOLD);
 }
 
 void part_own(struct part *p)
@@ -109,7 +108,7 @@ void part_own(struct part *p)
     if (p->state != PART_OUT)
         return;
     p->pu->owned++;
-    set_state(p, PART_HOLD);
+    part_set_state(p, PART_HOLD);
 }
 
 void part_disown(struct part *p)
@@ -118,7 +117,7 @@ void part_disown(struct part *p)
         return;
     part_detach(p);
     p->pu->owned--;
-    set_state(p, PART_OUT);
+    part_set_state(p, PART_OUT);
 }
 
 void part_retry(struct part *p, int64_t ms)
@@ -187,7 +186,7 @@ static void ask_facts(struct part *p)
     memcpy(j->log, p->t->log.log, sizeof(j->log));
     if (p->last)
         PUMP_METRIC(p->pu, overlap_checks, 1);
-    set_state(p, PART_FACTS);
+    part_set_state(p, PART_FACTS);
     history_post(p->pu->history, j);
 }
 
@@ -224,7 +223,7 @@ void part_attach(struct part *p)
         part_retry(p, 1000);
         return;
     }
-    set_state(p, PART_LAST);
+    part_set_state(p, PART_LAST);
     ask_last(p, on_last);
 }
 
@@ -236,17 +235,17 @@ static void run(struct part *p, const struct attach_plan *plan)
     p->ap.acked_fp = p->last_fp;
     p->ap.has_fp = p->last && p->has_fp;
     p->next = plan->start;
-    /* What was handed over before must come again before anything behind it does: if not, the record
-     * is one the fetcher had read ahead from its earlier position. */
+    /* What was handed over before must come again before anything behind it does: if not, the
+     * record is one the fetcher had read ahead from its earlier position. */
     p->guard = plan->start <= p->seen && p->low <= p->seen ? p->seen : -1;
-    p->guard_hits = p->tries < GUARD_HITS ? 0 : GUARD_HITS;
+    p->guard_hits = p->tries < PART_GUARD_HITS ? 0 : PART_GUARD_HITS;
     p->rebuild_until = plan->rebuild ? p->end : 0;
     p->beyond_since = 0;
     p->moved_ms = clock_mono_ms();
     PUMP_METRIC(p->pu, reattaches, 1);
     PUMP_METRIC(p->pu, rebuilds, plan->rebuild);
     PUMP_METRIC(p->pu, gaps, plan->gap);
-    set_state(p, PART_RUN);
+    part_set_state(p, PART_RUN);
     rc = p->pu->src->ops->start(p->pu->src, p->id, plan->start, p);
     if (rc < 0) {
         part_retry(p, RETRY_MS);
@@ -355,126 +354,4 @@ void part_idle_check(struct part *p)
         return;
     p->rebuild_until = 0; /* nothing came for a while: the end of the log holds no record */
     ask_last(p, on_idle);
-}
-
-/* ---- run ---- */
-
-static void name_refusal(struct part *p, const struct source_record *r, enum refusal why)
-{
-    PUMP_METRIC(p->pu, refused[why], 1);
-    log_warn("refused", " reason=%s topic=%s partition=%d offset=%lld", refusal_name(why),
-             log_value(slice_of(p->t->log.topic)), p->id.partition, (long long)r->offset);
-}
-
-/* True: the record belongs to an earlier fetch position and must not be believed. */
-static bool is_stale(struct part *p, const struct source_record *r)
-{
-    if (p->guard < 0)
-        return false;
-    if (r->offset <= p->guard || p->guard_hits >= GUARD_HITS) {
-        p->guard = -1;
-        return false;
-    }
-    PUMP_METRIC(p->pu, stale_records, 1);
-    return true;
-}
-
-static void ask_metadata(struct part *p, const struct source_record *r)
-{
-    struct history_job *j = mem_zalloc(sizeof(*j));
-
-    log_warn("partitioner_mismatch", " topic=%s partition=%d offset=%lld partitions=%d",
-             log_value(slice_of(p->t->log.topic)), p->id.partition, (long long)r->offset,
-             p->t->log.partitions);
-    part_detach(p);
-    set_state(p, PART_GUARD);
-    list_init(&j->link);
-    j->kind = HISTORY_TOPIC;
-    j->topic = p->id.topic;
-    history_post(p->pu->history, j);
-}
-
-/* False: the partition was detached. */
-static bool carry(struct part *p, const struct source_record *r)
-{
-    struct entry e;
-    struct record_result res = record_make(&p->pu->maker, &p->rules, r, &e);
-
-    if (res.fate == RECORD_MISMATCH || res.mismatch)
-        PUMP_METRIC(p->pu, mismatches, 1);
-    if (res.fate == RECORD_MISMATCH) {
-        ask_metadata(p, r);
-        return false;
-    }
-    if (res.tags_left)
-        PUMP_METRIC(p->pu, tags_left, res.tags_left);
-    if (res.why != REFUSED_NOT)
-        name_refusal(p, r, res.why);
-    if (res.fate == RECORD_SKIP)
-        return true;
-    PUMP_METRIC(p->pu, markers, e.marker);
-    e.pos = (uint64_t)r->offset + 1;
-    append_add(&p->ap, &e);
-    return true;
-}
-
-bool part_on_record(void *handle, const struct source_record *r)
-{
-    struct part *p = handle;
-
-    if (p->state != PART_RUN)
-        return false;
-    p->pu->records++;
-    if (r->offset < p->next) /* read twice around a start: known */
-        return append_has_room(&p->ap);
-    if (is_stale(p, r)) {
-        p->tries++;
-        part_retry(p, 20);
-        return false;
-    }
-    p->tries = 0;
-    p->next = r->offset + 1;
-    if (r->offset > p->seen)
-        p->seen = r->offset;
-    if (p->rebuild_until && r->offset + 1 >= p->rebuild_until)
-        p->rebuild_until = 0;
-    if (!carry(p, r))
-        return false;
-    if (append_has_room(&p->ap))
-        return true;
-    set_held(p, true);
-    return false;
-}
-
-void part_on_turn(void *handle)
-{
-    struct part *p = handle;
-
-    if (p->pu->records) {
-        PUMP_METRIC(p->pu, records, p->pu->records);
-        p->pu->records = 0;
-    }
-    if (p->state == PART_RUN)
-        append_turn(&p->ap);
-}
-
-void part_on_trouble(void *handle, enum source_trouble what, const char *text)
-{
-    struct part *p = handle;
-
-    PUMP_METRIC(p->pu, fetch_errors, 1);
-    log_warn("fetch_error", " stream=%s kind=%s text=%s", p->stream,
-             what == SOURCE_OUT_OF_RANGE ? "out_of_range" : "fetch", log_value(slice_of(text)));
-    part_retry(p, what == SOURCE_OUT_OF_RANGE ? 20 : RETRY_MS);
-}
-
-bool part_commit(struct part *p, struct source_commit *ret)
-{
-    if (p->state != PART_RUN || !p->ap.has_fp || p->ap.acked == p->committed)
-        return false;
-    p->committed = p->ap.acked;
-    ret->id = p->id;
-    ret->offset = (int64_t)p->ap.acked;
-    snprintf(ret->metadata, sizeof(ret->metadata), "%s %x", p->t->log.log, p->ap.acked_fp);
-    return true;
 }

@@ -4,7 +4,8 @@
  *
  * Wakes by: the source's descriptor, Redis' socket, history's answers (inbox), a tick of 250 ms.
  * Owns the source, the topics with their partitions, the Redis connection. It makes no blocking
- * call. Invariant: source callbacks come only from source_round(). @thread pump (new, start, stop: main)
+ * call. Invariant: source callbacks come only from source_round().
+ * @thread pump (new, start, stop: main)
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -155,16 +156,14 @@ static void on_job(struct pump *pu, struct history_job *j)
 static void on_wake(struct ev_loop *loop, ev_async *w, int events)
 {
     struct pump *pu = w->data;
-    struct history_job *j;
+    struct history_job *j, *next;
     struct list jobs;
 
     (void)events;
     list_init(&jobs);
     inbox_take(&pu->inbox, &jobs);
-    while ((j = list_first(&jobs, struct history_job, link))) {
-        list_del(&j->link);
+    list_for_each_safe(j, next, &jobs, link)
         on_job(pu, j);
-    }
     if (pu->stop)
         ev_break(loop, EVBREAK_ALL);
 }
@@ -374,7 +373,7 @@ void pump_start(struct pump *pu, struct source *take_src, struct history *h,
 
 void pump_stop(struct pump *pu)
 {
-    struct history_job *j;
+    struct history_job *j, *next;
 
     if (pu->started) {
         pu->stop = true;
@@ -386,10 +385,8 @@ void pump_stop(struct pump *pu)
     for (uint32_t i = 0; i < pu->topic_count; i++)
         topic_done(&pu->topics[i]);
     free(pu->topics);
-    while ((j = list_first(&pu->inbox.items, struct history_job, link))) {
-        list_del(&j->link);
+    list_for_each_safe(j, next, &pu->inbox.items, link)
         free(j);
-    }
     record_maker_done(&pu->maker);
     buf_done(&pu->scratch);
     free(pu->argv);

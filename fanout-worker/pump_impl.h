@@ -29,6 +29,9 @@ enum part_state {
     PART_GUARD, /* a key in the wrong partition: asked for metadata */
 };
 
+/* So often a jump over what was handed over before is doubted. */
+#define PART_GUARD_HITS 3
+
 struct part {
     struct pump *pu;
     struct topic *t;
@@ -119,16 +122,20 @@ void part_attach(struct part *p);            /* from the start: Redis, Kafka, ru
 void part_detach(struct part *p);            /* ours, but holds */
 void part_retry(struct part *p, int64_t ms); /* detach, attach later */
 void part_log_changed(struct part *p);
+void part_set_state(struct part *p, enum part_state state);
+void part_set_held(struct part *p, bool held);
 void part_on_facts(struct part *p, struct history_job *j);
 void part_recheck(struct part *p);
 void part_idle_check(struct part *p);
+
+/* part_run.c */
 bool part_on_record(void *handle, const struct source_record *r);
 void part_on_turn(void *handle);
 void part_on_trouble(void *handle, enum source_trouble what, const char *text);
 bool part_commit(struct part *p, struct source_commit *ret);
-extern const struct append_io part_append_io;
 
 /* part_append.c */
+extern const struct append_io part_append_io;
 void part_append_error(struct part *p, const struct redis_reply *reply);
 
 /* pump_redis.c */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pump_redis.c: the pump's connection to the region's Redis: made, checked, loaded with scripts, and
- * made again with growing pauses when it breaks.
+ * pump_redis.c: the pump's connection to the region's Redis: made, checked, loaded with scripts,
+ * and made again with growing pauses when it breaks.
  *
  * Each connection is checked before anything is written: a master, and noeviction. Owns pu->redis.
  * @thread pump

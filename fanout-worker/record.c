@@ -13,7 +13,8 @@
 #include "common/base/jsoncheck.h"
 #include "common/base/utf8.h"
 
-/* A record's size is its value's: a key is at most 255 bytes, and so many bytes of headers travel. */
+/* A record's size is its value's: a key is at most 255 bytes, and this is all that travels of its
+ * headers. */
 #define RECORD_TAGS_MAX 4096
 
 #define TAG_ERROR       SLICE("fanfare-error")

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * record.h: what becomes of a record: its channel, its partition check, its payload check, its fate.
+ * record.h: what becomes of a record: its channel, partition check, payload check, fate.
  *
  * Pure: no I/O, no clock, no log. A record that can't be carried is never silently gone: the result
  * names the reason, the caller counts and logs. Owns only scratch memory. @thread pump
@@ -53,6 +53,6 @@ struct record_result {
 };
 
 void record_maker_done(struct record_maker *m);
-/* Fills *ret (all but pos and prev) for RECORD_ENTRY; it borrows from m and r until the next call. */
+/* Fills *ret (all but pos and prev) for RECORD_ENTRY; it borrows from m and r. */
 struct record_result record_make(struct record_maker *m, const struct record_rules *rules,
                                  const struct source_record *r, struct entry *ret);

@@ -20,7 +20,7 @@ void registry_close(struct registry *reg);
 const struct logs *registry_logs(const struct registry *reg);
 /* Takes what others have registered meanwhile; returns how many were new. Doesn't wait. */
 size_t registry_poll(struct registry *reg);
-/* Makes want->n the newest of want->topic, unless it (or a later one) is known by then; want->log is
- * our proposal. *ret: what counts. 0; -EIO with why filled. */
+/* Makes want->n the newest of want->topic, unless it (or a later one) is known by then;
+ * want->log is our proposal. *ret: what counts. 0; -EIO with why filled. */
 int registry_register(struct registry *reg, const struct log_record *want, struct log_record *ret,
                       char *why, size_t why_size) _must_check_;

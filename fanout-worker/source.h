@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * source.h: where records come from: anything with partitions and replayable positions. Kafka is the
- * first (source_kafka.c); the pump knows only this table.
+ * source.h: where records come from: anything with partitions and replayable positions. Kafka is
+ * the first (source_kafka.c); the pump knows only this table.
  *
  * A source belongs to the pump's thread, never blocks, and calls back only from within poll(). A
  * partition is (topic index in the configuration, number). It is read only between start() and
@@ -38,7 +38,7 @@ enum source_trouble {
 struct source_events {
     void (*assigned)(void *arg, const struct source_id *ids, size_t n);
     void (*revoked)(void *arg, const struct source_id *ids, size_t n);
-    /* One record of a started partition (handle is start()'s). False: read no more of it for now. */
+    /* One record of a started partition (handle is start()'s). False: no more for now. */
     bool (*record)(void *handle, const struct source_record *r);
     /* All that was waiting for this partition has been handed over, for now. */
     void (*turn)(void *handle);

@@ -9,50 +9,18 @@
  * that become readable write their slot's number into one pipe, the descriptor the loop watches.
  * Owns the handle, the pipe and the slots. @thread pump (new: boot)
  */
-#include "fanout-worker/source_kafka.h"
-
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <librdkafka/rdkafka.h>
-
 #include "common/base/clock.h"
-#include "common/base/list.h"
 #include "common/runtime/log.h"
 #include "common/runtime/namespace.h"
 
-#include "fanout-worker/worker_conf.h"
+#include "fanout-worker/source_kafka_impl.h"
 
-#define MAIN_QUEUE    UINT32_MAX /* what the group's own queue writes into the pipe */
 #define CLOSE_MS      3000
-#define AHEAD_BYTES   MIB(128) /* read ahead by all partitions together, unless configured */
-#define ROUND_RECORDS 512      /* of one partition before the next one's turn */
-
-struct slot {
-    struct source_id id;
-    uint32_t index;
-    rd_kafka_queue_t *queue; /* NULL: not started */
-    void *handle;
-    bool held;       /* record() said no more */
-    struct list hot; /* in source_kafka.hot: may have records waiting */
-};
-
-struct source_kafka {
-    struct source base;
-    const struct namespaces *nss;
-    const struct source_events *ev;
-    void *arg;
-    rd_kafka_t *rk;
-    rd_kafka_queue_t *main_queue;
-    int pipe_rd, pipe_wr;
-    struct slot **slots;
-    size_t count, cap;
-    struct list hot;
-    bool joined, closing;
-};
+#define ROUND_RECORDS 512 /* of one partition before the next one's turn */
 
 /* The table's const means "changes nothing the caller sees"; the object never is const. */
 static struct source_kafka *self_of(const struct source *s)
@@ -190,8 +158,8 @@ static size_t ids_of(const struct source_kafka *sk, const rd_kafka_topic_partiti
     return n;
 }
 
-static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err,
-                         rd_kafka_topic_partition_list_t *l, void *opaque)
+void source_kafka_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err,
+                               rd_kafka_topic_partition_list_t *l, void *opaque)
 {
     struct source_kafka *sk = opaque;
     rd_kafka_topic_partition_list_t *none = rd_kafka_topic_partition_list_new(0);
@@ -218,7 +186,7 @@ static void on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err,
     free(ids);
 }
 
-static void on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque)
+void source_kafka_on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque)
 {
     struct source_kafka *sk = opaque;
     char text[256];
@@ -380,7 +348,7 @@ static bool kafka_has_joined(struct source *s)
     return sk->joined;
 }
 
-static void source_kafka_free(struct source_kafka *sk)
+void source_kafka_free(struct source_kafka *sk)
 {
     for (size_t i = 0; i < sk->count; i++)
         free(sk->slots[i]);
@@ -419,7 +387,7 @@ static void kafka_close(struct source *s)
     source_kafka_free(sk);
 }
 
-static const struct source_ops kafka_ops = {
+const struct source_ops source_kafka_ops = {
     .fd = kafka_fd,
     .poll = kafka_poll,
     .start = kafka_start,
@@ -430,76 +398,3 @@ static const struct source_ops kafka_ops = {
     .has_joined = kafka_has_joined,
     .close = kafka_close,
 };
-
-static rd_kafka_conf_t *group_conf(const struct worker_conf *conf, struct source_kafka *sk,
-                                   int32_t partitions, char *why, size_t why_size)
-{
-    rd_kafka_conf_t *rc = kafka_conf_new(conf, KAFKA_GROUP, why, why_size);
-    size_t kbytes = AHEAD_BYTES / KIB(1) / (size_t)(partitions > 0 ? partitions : 1);
-    char text[24];
-
-    if (!rc)
-        return NULL;
-    /* Each partition has its own queue, so the library's bound holds for each. Below 1 MiB a queue
-     * would run dry between two looks of the fetcher. */
-    kbytes = kbytes < 1024 ? 1024 : kbytes > 16384 ? 16384 : kbytes;
-    snprintf(text, sizeof(text), "%zu", kbytes);
-    if (!conf_map_get(&conf->kafka, "queued.max.messages.kbytes"))
-        kafka_conf_set(rc, "queued.max.messages.kbytes", text);
-    rd_kafka_conf_set_rebalance_cb(rc, on_rebalance);
-    rd_kafka_conf_set_error_cb(rc, on_error);
-    rd_kafka_conf_set_opaque(rc, sk);
-    return rc;
-}
-
-static int subscribe(struct source_kafka *sk, char *why, size_t why_size)
-{
-    rd_kafka_topic_partition_list_t *l = rd_kafka_topic_partition_list_new((int)sk->nss->count);
-    static const uint32_t main_index = MAIN_QUEUE;
-    rd_kafka_resp_err_t err;
-
-    rd_kafka_poll_set_consumer(sk->rk);
-    sk->main_queue = rd_kafka_queue_get_consumer(sk->rk);
-    rd_kafka_queue_io_event_enable(sk->main_queue, sk->pipe_wr, &main_index, sizeof(main_index));
-    for (uint32_t i = 0; i < sk->nss->count; i++)
-        rd_kafka_topic_partition_list_add(l, topic_name(sk, i), RD_KAFKA_PARTITION_UA);
-    err = rd_kafka_subscribe(sk->rk, l);
-    rd_kafka_topic_partition_list_destroy(l);
-    if (err == RD_KAFKA_RESP_ERR_NO_ERROR)
-        return 0;
-    snprintf(why, why_size, "subscribe: %s", rd_kafka_err2str(err));
-    return -EINVAL;
-}
-
-struct source *source_kafka_new(const struct worker_conf *conf, const struct namespaces *nss,
-                                int32_t partitions, const struct source_events *events, void *arg,
-                                char *why, size_t why_size)
-{
-    struct source_kafka *sk = mem_zalloc(sizeof(*sk));
-    rd_kafka_conf_t *rc;
-    int fds[2];
-
-    *sk = (struct source_kafka){
-        .base = {&kafka_ops}, .nss = nss, .ev = events, .arg = arg, .pipe_rd = -1, .pipe_wr = -1};
-    list_init(&sk->hot);
-    rc = group_conf(conf, sk, partitions, why, why_size);
-    if (!rc)
-        goto fail;
-    sk->rk = rd_kafka_new(RD_KAFKA_CONSUMER, rc, why, why_size);
-    if (!sk->rk) {
-        rd_kafka_conf_destroy(rc);
-        goto fail;
-    }
-    if (pipe2(fds, O_NONBLOCK | O_CLOEXEC) < 0) {
-        snprintf(why, why_size, "pipe: %s", strerror(errno));
-        goto fail;
-    }
-    sk->pipe_rd = fds[0];
-    sk->pipe_wr = fds[1];
-    if (subscribe(sk, why, why_size) < 0)
-        goto fail;
-    return &sk->base;
-fail:
-    source_kafka_free(sk);
-    return NULL;
-}

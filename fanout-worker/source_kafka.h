@@ -16,7 +16,7 @@ struct rd_kafka_message_s;
 
 enum kafka_role {
     KAFKA_GROUP,  /* the member of the consumer group */
-    KAFKA_READER, /* reads given offsets, in no group; carries the group's name to see its commits */
+    KAFKA_READER, /* reads given offsets; carries the group's name to see its commits */
     KAFKA_WRITER, /* a producer (registry) and admin client */
 };
 
@@ -31,8 +31,13 @@ void kafka_group(const struct worker_conf *conf, char *dst, size_t size);
 /* A message's bytes as a record; borrowed. */
 void kafka_record_of(const struct rd_kafka_message_s *m, struct source_record *ret);
 
-/* Subscribes to the namespaces' topics. partitions: how many they have together, for the bound of
- * what is read ahead. NULL with why filled. @thread boot (then pump) */
-struct source *source_kafka_new(const struct worker_conf *conf, const struct namespaces *nss,
-                                int32_t partitions, const struct source_events *events, void *arg,
-                                char *why, size_t why_size);
+struct source_kafka_opts {
+    const struct worker_conf *conf;
+    const struct namespaces *nss;
+    int32_t partitions; /* of all topics together: bounds what is read ahead */
+    const struct source_events *events;
+    void *arg; /* of events */
+};
+
+/* Subscribes to the namespaces' topics. NULL with why filled. @thread boot (then pump) */
+struct source *source_kafka_new(const struct source_kafka_opts *opts, char *why, size_t why_size);

@@ -53,6 +53,7 @@ static void on_log(const rd_kafka_t *rk, int level, const char *fac, const char 
         log_debug("kafka", " facility=%s text=%s", fac, log_value(slice_of(text)));
 }
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): the library's signature */
 static int on_stats(rd_kafka_t *rk, char *json, size_t n, void *opaque)
 {
     (void)rk;

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- stream.lua: what append.lua, append_oom.lua and last.lua begin with (joined when they are built in).
 -- The side hash keeps the last position because XINFO copies whole entries. Both keys or none: a side
 -- hash without its stream is deleted; a stream without its side hash gets it back once, by XINFO.

@@ -1,3 +1,4 @@
+-- SPDX-License-Identifier: Apache-2.0
 -- topic.lua: what edges read first about a topic. Written only if n is not smaller than what stands there.
 -- KEYS: ff:topic:<name>.  ARGV: n, log, partitions, partitioner, state, mode
 -- mode "keep": an "unmapped" of the same log stays. "fresh": the writer has just started (or says unmapped).

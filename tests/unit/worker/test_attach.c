@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_attach.c: where a partition goes on: every small combination of stream and log, against rules
- * that are stated here once more, plus the cases by name.
+ * test_attach.c: where a partition goes on: every small combination of stream and log, against
+ * rules that are stated here once more, plus the cases by name.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * source_kafka_impl.h: what source_kafka.c (at work) and source_kafka_open.c (at start) share.
+ *
+ * @thread pump (at start: boot)
+ */
+#pragma once
+
+#include <librdkafka/rdkafka.h>
+
+#include "common/base/list.h"
+
+#include "fanout-worker/source_kafka.h"
+
+struct slot {
+    struct source_id id;
+    uint32_t index;
+    rd_kafka_queue_t *queue; /* NULL: not started */
+    void *handle;
+    bool held;       /* record() said no more */
+    struct list hot; /* in source_kafka.hot: may have records waiting */
+};
+
+struct source_kafka {
+    struct source base;
+    const struct namespaces *nss;
+    const struct source_events *ev;
+    void *arg;
+    rd_kafka_t *rk;
+    rd_kafka_queue_t *main_queue;
+    int pipe_rd, pipe_wr;
+    struct slot **slots;
+    size_t count, cap;
+    struct list hot;
+    bool joined, closing;
+};
+
+extern const struct source_ops source_kafka_ops;
+void source_kafka_free(struct source_kafka *sk);
+void source_kafka_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err,
+                               rd_kafka_topic_partition_list_t *l, void *opaque);
+void source_kafka_on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque);
