@@ -22,11 +22,18 @@ static const struct json *ours(const json_t *t)
     return (const struct json *)(const void *)t;
 }
 
+/* jansson quotes the input in its texts ("... near 'x'"). That part is cut off: the input may be a
+ * secret of the configuration, or a peer's bytes. */
 static void fill(struct json_error *err, const json_error_t *e)
 {
+    const char *quote = strstr(e->text, " near ");
+
     err->line = e->line > 0 ? e->line : 0;
-    err->column = e->column > 0 ? e->column : 0;
-    snprintf(err->text, sizeof(err->text), "%s", e->text);
+    err->column = e->line > 0 && e->column < 1 ? 1 : e->column > 0 ? e->column : 0;
+    snprintf(err->text, sizeof(err->text), "%.*s",
+             (int)(quote ? (size_t)(quote - e->text) : strlen(e->text)), e->text);
+    if (!err->text[0])
+        snprintf(err->text, sizeof(err->text), "not JSON");
 }
 
 struct json *json_parse(struct slice text, struct json_error *err)
@@ -52,13 +59,13 @@ struct json *json_take(struct slice *text, struct json_error *err)
     }
     if (!text->n)
         return NULL;
-    t = json_loadb(text->p, text->n, JSON_REJECT_DUPLICATES | JSON_DISABLE_EOF_CHECK, &e);
+    t = json_loadb(text->p, text->n,
+                   JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_DISABLE_EOF_CHECK, &e);
     if (!t) {
         fill(err, &e);
-        if (!err->text[0])
-            snprintf(err->text, sizeof(err->text), "not JSON");
         return NULL;
     }
+    must(e.position > 0 && (size_t)e.position <= text->n);
     text->p += e.position; /* with JSON_DISABLE_EOF_CHECK: the bytes read */
     text->n -= (size_t)e.position;
     return (struct json *)(void *)t;

@@ -2,9 +2,11 @@
 /*
  * json.h: a strict JSON tree to read: configuration, clients' commands, tokens' claims.
  *
- * The library behind it is jansson (docs/decisions/0002-jansson.md says why): strict UTF-8, integers
- * exact to 63 bits, duplicate keys refused, errors with line and column. Everything borrowed from a
- * tree lives until json_free. @thread any (a tree belongs to one thread)
+ * The library behind it is jansson (docs/decisions/0002-jansson.md says why): strict UTF-8,
+ * integers exact to 63 bits, duplicate keys and "\u0000" refused, errors with line and column,
+ * whose text never quotes the input. Everything borrowed from a tree lives until json_free. No name
+ * here may be one of jansson's (json_string, json_real): the linker would give ours to libjwt.
+ * @thread any (a tree belongs to one thread)
  */
 #pragma once
 
@@ -20,7 +22,8 @@ struct json_error {
 /* One value and nothing but white space after it; NULL with *err filled. */
 struct json *json_parse(struct slice text, struct json_error *err);
 /* One value from the front of *text (several values may follow each other, as in a batch of
- * commands); *text moves behind it. NULL with *err filled; NULL and err->text[0] == 0 at the end. */
+ * commands); *text moves behind it. NULL with *err filled; NULL and err->text[0] == 0 at the end.
+ */
 struct json *json_take(struct slice *text, struct json_error *err);
 void json_free(struct json *j);
 

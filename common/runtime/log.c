@@ -13,10 +13,12 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/utf8.h"
 
 #define LINE_MAX_BYTES  4096
 #define VALUE_BUFFERS   8
 #define VALUE_MAX_BYTES 512
+#define ELLIPSIS        "\xe2\x80\xa6"
 
 static const char *const level_names[] = {"error", "warn", "info", "debug"};
 static _Atomic int threshold = LOG_LV_INFO;
@@ -87,13 +89,22 @@ static void write_all(const char *p, size_t n)
     }
 }
 
+/* A value may have been printed without log_value(): its line breaks mustn't begin a new line. */
+static void tame(char *line, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
+            line[i] = '?';
+    }
+}
+
 void log_write(struct log_site *site, enum log_level level, const char *event, const char *fmt, ...)
 {
     char line[LINE_MAX_BYTES];
+    int m, saved_errno = errno;
     uint32_t suppressed;
     va_list args;
     size_t n;
-    int m;
 
     if ((int)level > atomic_load_explicit(&threshold, memory_order_relaxed))
         return;
@@ -107,56 +118,89 @@ void log_write(struct log_site *site, enum log_level level, const char *event, c
         n += (size_t)m < sizeof(line) - n - 40 ? (size_t)m : sizeof(line) - n - 41;
     if (suppressed)
         n += (size_t)snprintf(line + n, sizeof(line) - n, " suppressed=%u", suppressed);
+    tame(line, n);
     line[n++] = '\n';
     write_all(line, n);
+    errno = saved_errno;
 }
 
-static bool is_plain(struct slice s)
+/* Characters that a terminal obeys or that reorder the text around them: C1 controls, line and
+ * paragraph separators, the bidirectional overrides. */
+static bool is_unprintable(const unsigned char *p, size_t n)
 {
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        if (c <= ' ' || c == '"' || c == '\\' || c == '=' || c == 0x7f)
-            return false;
+    if (n == 2)
+        return p[0] == 0xc2 && p[1] < 0xa0;
+    if (n != 3 || p[0] != 0xe2)
+        return false;
+    return (p[1] == 0x80 && p[2] >= 0xa8 && p[2] <= 0xae) ||
+           (p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9);
+}
+
+/* One character of a value as it is printed; returns its length in the input. */
+static size_t value_char(const unsigned char *p, const unsigned char *end, char dst[16],
+                         bool *quoted)
+{
+    static const char hex[] = "0123456789abcdef";
+    size_t n = *p < 0x80 ? 1 : utf8_long_char(p, end);
+    char *d = dst;
+
+    if (n > 1 && !is_unprintable(p, n)) {
+        memcpy(dst, p, n);
+        dst[n] = 0;
+        return n;
     }
-    return s.n > 0 && s.n < VALUE_MAX_BYTES - 1;
-}
-
-static char *next_buffer(void)
-{
-    static _Thread_local char ring[VALUE_BUFFERS][VALUE_MAX_BYTES];
-    static _Thread_local unsigned at;
-
-    return ring[at++ % VALUE_BUFFERS];
+    if (n == 1 && *p >= 0x20 && *p != 0x7f) {
+        *quoted = *quoted || strchr(" \"\\=", *p);
+        if (*p == '"' || *p == '\\')
+            *d++ = '\\';
+        *d++ = (char)*p;
+        *d = 0;
+        return 1;
+    }
+    *quoted = true;
+    n = n ? n : 1;
+    for (size_t i = 0; i < n; i++) {
+        *d++ = '\\';
+        if (p[i] == '\n' || p[i] == '\r' || p[i] == '\t') {
+            *d++ = p[i] == '\n' ? 'n' : p[i] == '\r' ? 'r' : 't';
+            continue;
+        }
+        *d++ = 'x';
+        *d++ = hex[p[i] >> 4];
+        *d++ = hex[p[i] & 15];
+    }
+    *d = 0;
+    return n;
 }
 
 const char *log_value(struct slice s)
 {
-    static const char ellipsis[] = "\xe2\x80\xa6";
-    char *dst = next_buffer();
-    size_t n = 0;
+    static _Thread_local char ring[VALUE_BUFFERS][VALUE_MAX_BYTES];
+    static _Thread_local unsigned next;
+    char *out = ring[next++ % VALUE_BUFFERS];
+    const unsigned char *p = (const unsigned char *)(s.p ? s.p : "");
+    const unsigned char *end = p + (s.p ? s.n : 0);
+    const size_t most = VALUE_MAX_BYTES - sizeof("\"" ELLIPSIS);
+    size_t n = 1; /* place of the opening quote */
+    bool quoted = p == end;
 
-    if (is_plain(s)) {
-        memcpy(dst, s.p, s.n);
-        dst[s.n] = '\0';
-        return dst;
-    }
-    dst[n++] = '"';
-    for (size_t i = 0; i < s.n; i++) {
-        unsigned char c = (unsigned char)s.p[i];
-        if (n > VALUE_MAX_BYTES - 12) {
-            memcpy(dst + n, ellipsis, sizeof(ellipsis) - 1);
-            n += sizeof(ellipsis) - 1;
+    while (p < end) {
+        char piece[16];
+        size_t taken = value_char(p, end, piece, &quoted), len = strlen(piece);
+
+        if (n + len > most) {
+            memcpy(out + n, ELLIPSIS, sizeof(ELLIPSIS) - 1);
+            n += sizeof(ELLIPSIS) - 1;
             break;
         }
-        if (c < ' ' || c == 0x7f) {
-            n += (size_t)snprintf(dst + n, 5, "\\x%02x", c);
-            continue;
-        }
-        if (c == '"' || c == '\\')
-            dst[n++] = '\\';
-        dst[n++] = (char)c;
+        memcpy(out + n, piece, len);
+        n += len;
+        p += taken;
     }
-    dst[n++] = '"';
-    dst[n] = '\0';
-    return dst;
+    if (quoted) {
+        out[0] = '"';
+        out[n++] = '"';
+    }
+    out[n] = 0;
+    return quoted ? out : out + 1;
 }

@@ -1,35 +1,95 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * metric.c: see metric.h; Prometheus text format 0.0.4.
+ * metric.c: prints a table of metrics, and the process's own, in Prometheus' text format 0.0.4.
+ *
+ * Owns nothing. Reads the process's figures from /proc at each call; what can't be read isn't
+ * printed, so a figure is never a made-up 0. @thread any
  */
 #include "common/runtime/metric.h"
 
 #include <dirent.h>
+#include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
-#include <sys/resource.h>
-#include <time.h>
+#include <stdlib.h>
 #include <unistd.h>
 
-#include "common/base/clock.h"
 #include "common/runtime/proc.h"
 
-/* A family's name: the metric's up to its labels. */
-static size_t family_len(const char *name)
+static const char *type_name(enum metric_type type)
 {
-    return strcspn(name, "{");
+    return type == METRIC_COUNTER ? "counter" : "gauge";
 }
 
-static void print_family(struct buf *out, const char *name, const char *help, enum metric_type type)
+/* The name without its labels. */
+static struct slice family_of(const char *name)
 {
-    size_t n = family_len(name);
-
-    buf_printf(out, "# HELP %.*s %s\n# TYPE %.*s %s\n", (int)n, name, help, (int)n, name,
-               type == METRIC_COUNTER ? "counter" : "gauge");
+    return (struct slice){name, strcspn(name, "{")};
 }
 
-static bool is_same_family(const char *a, const char *b)
+static void print_head(struct buf *out, struct slice family, enum metric_type type,
+                       const char *help)
 {
-    return family_len(a) == family_len(b) && memcmp(a, b, family_len(a)) == 0;
+    buf_lit(out, "# HELP ");
+    buf_slice(out, family);
+    buf_byte(out, ' ');
+    for (const char *p = help; *p; p++) {
+        if (*p == '\n')
+            buf_lit(out, "\\n");
+        else if (*p == '\\')
+            buf_lit(out, "\\\\");
+        else
+            buf_byte(out, (unsigned char)*p);
+    }
+    buf_lit(out, "\n# TYPE ");
+    buf_slice(out, family);
+    buf_printf(out, " %s\n", type_name(type));
+}
+
+/* Reads a small file of /proc as a string; false if it can't. */
+static bool read_proc(const char *path, char *dst, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = -1;
+
+    if (fd >= 0) {
+        n = read(fd, dst, size - 1);
+        close(fd);
+    }
+    if (n <= 0)
+        return false;
+    dst[n] = 0;
+    return true;
+}
+
+/* Field number i (from 3, as proc(5) counts) of /proc/self/stat; the name in field 2 may hold
+ * anything, so counting begins behind its last parenthesis. */
+static bool stat_field(const char *stat, int i, uint64_t *ret)
+{
+    const char *p = strrchr(stat, ')');
+
+    for (int at = 2; p && at < i; at++)
+        p = strchr(p + 1, ' ');
+    if (!p)
+        return false;
+    *ret = strtoull(p + 1, NULL, 10);
+    return true;
+}
+
+/* Time of boot in seconds since 1970, 0 if unknown: line btime of /proc/stat. */
+static int64_t boot_time(void)
+{
+    FILE *f = fopen("/proc/stat", "re");
+    char line[256];
+    int64_t btime = 0;
+
+    while (f && btime == 0 && fgets(line, sizeof(line), f)) {
+        if (strncmp(line, "btime ", 6) == 0)
+            btime = strtoll(line + 6, NULL, 10);
+    }
+    if (f)
+        fclose(f);
+    return btime;
 }
 
 static int64_t open_fds(void)
@@ -38,75 +98,79 @@ static int64_t open_fds(void)
     int64_t n = 0;
 
     if (!dir)
-        return 0;
-    while (readdir(dir)) // NOLINT(concurrency-mt-unsafe): this stream is ours alone
+        return -1;
+    while (readdir(dir))
         n++;
     closedir(dir);
-    return n - 3; /* ".", ".." and the directory itself */
-}
-
-static int64_t resident_bytes(void)
-{
-    long pages = 0, ignored;
-    FILE *f = fopen("/proc/self/statm", "re");
-
-    if (!f)
-        return 0;
-    if (fscanf(f, "%ld %ld", &ignored, &pages) != 2)
-        pages = 0;
-    (void)fclose(f);
-    return (int64_t)pages * sysconf(_SC_PAGESIZE);
-}
-
-static double cpu_seconds(void)
-{
-    struct rusage ru;
-
-    if (getrusage(RUSAGE_SELF, &ru) != 0)
-        return 0;
-    return (double)(ru.ru_utime.tv_sec + ru.ru_stime.tv_sec) +
-           (double)(ru.ru_utime.tv_usec + ru.ru_stime.tv_usec) * 1e-6;
-}
-
-static double start_time(void)
-{
-    static _Atomic int64_t first; /* of the first look: close enough to the start */
-    int64_t none = 0;
-
-    atomic_compare_exchange_strong(&first, &none, clock_wall_ms());
-    return (double)atomic_load(&first) / 1000;
+    return n - 3; /* "." and ".." and the directory itself */
 }
 
 static void print_process(struct buf *out)
 {
-    print_family(out, "process_cpu_seconds_total", "User and system CPU time.", METRIC_COUNTER);
-    buf_printf(out, "process_cpu_seconds_total %.6f\n", cpu_seconds());
-    print_family(out, "process_resident_memory_bytes", "Resident memory.", METRIC_GAUGE);
-    buf_printf(out, "process_resident_memory_bytes %lld\n", (long long)resident_bytes());
-    print_family(out, "process_open_fds", "Open file descriptors.", METRIC_GAUGE);
-    buf_printf(out, "process_open_fds %lld\n", (long long)open_fds());
-    print_family(out, "process_max_fds", "Limit of open file descriptors.", METRIC_GAUGE);
-    buf_printf(out, "process_max_fds %llu\n", (unsigned long long)proc_fd_limit());
-    print_family(out, "process_start_time_seconds", "Start, seconds since 1970.", METRIC_GAUGE);
-    buf_printf(out, "process_start_time_seconds %.3f\n", start_time());
+    char stat[1024];
+    uint64_t user, sys, start, pages, tick = (uint64_t)sysconf(_SC_CLK_TCK);
+    int64_t fds = open_fds(), btime = boot_time();
+
+    if (read_proc("/proc/self/stat", stat, sizeof(stat)) && stat_field(stat, 14, &user) &&
+        stat_field(stat, 15, &sys) && stat_field(stat, 22, &start) &&
+        stat_field(stat, 24, &pages)) {
+        print_head(out, SLICE("process_cpu_seconds_total"), METRIC_COUNTER,
+                   "User and system CPU time spent.");
+        buf_printf(out, "process_cpu_seconds_total %.2f\n", (double)(user + sys) / (double)tick);
+        print_head(out, SLICE("process_resident_memory_bytes"), METRIC_GAUGE,
+                   "Resident memory size.");
+        buf_printf(out, "process_resident_memory_bytes %" PRIu64 "\n",
+                   pages * (uint64_t)sysconf(_SC_PAGESIZE));
+        if (btime > 0) {
+            print_head(out, SLICE("process_start_time_seconds"), METRIC_GAUGE,
+                       "Start of the process in seconds since 1970.");
+            buf_printf(out, "process_start_time_seconds %.2f\n",
+                       (double)btime + (double)start / (double)tick);
+        }
+    }
+    if (fds >= 0) {
+        print_head(out, SLICE("process_open_fds"), METRIC_GAUGE, "Open file descriptors.");
+        buf_printf(out, "process_open_fds %" PRId64 "\n", fds);
+    }
+    print_head(out, SLICE("process_max_fds"), METRIC_GAUGE, "Limit of open file descriptors.");
+    buf_printf(out, "process_max_fds %" PRIu64 "\n", proc_fd_limit());
 }
 
 void metric_print(struct buf *out, const struct metric_spec *specs, const void *base)
 {
+    struct slice last = SLICE("");
+
     for (const struct metric_spec *m = specs; m->name; m++) {
         const metric_value *v = (const void *)((const char *)base + m->offset);
-        if (m == specs || !is_same_family(m[-1].name, m->name))
-            print_family(out, m->name, m->help, m->type);
-        buf_printf(out, "%s %lld\n", m->name,
-                   (long long)atomic_load_explicit(v, memory_order_relaxed));
+        struct slice family = family_of(m->name);
+
+        if (!slice_eq(family, last))
+            print_head(out, family, m->type, m->help);
+        last = family;
+        buf_printf(out, "%s %" PRId64 "\n", m->name,
+                   (int64_t)atomic_load_explicit(v, memory_order_relaxed));
     }
     print_process(out);
+}
+
+/* Text in a cell of a Markdown table. */
+static void print_cell(struct buf *out, const char *text)
+{
+    for (const char *p = text; *p; p++) {
+        if (*p == '|')
+            buf_byte(out, '\\');
+        buf_byte(out, *p == '\n' ? ' ' : (unsigned char)*p);
+    }
 }
 
 void metric_print_docs(struct buf *out, const struct metric_spec *specs)
 {
     buf_lit(out, "| metric | type | what it tells |\n| --- | --- | --- |\n");
-    for (const struct metric_spec *m = specs; m->name; m++)
-        buf_printf(out, "| `%s` | %s | %s |\n", m->name,
-                   m->type == METRIC_COUNTER ? "counter" : "gauge", m->help);
+    for (const struct metric_spec *m = specs; m->name; m++) {
+        buf_lit(out, "| `");
+        print_cell(out, m->name);
+        buf_printf(out, "` | %s | ", type_name(m->type));
+        print_cell(out, m->help);
+        buf_lit(out, " |\n");
+    }
 }

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdio.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 
@@ -70,7 +71,10 @@ void proc_random_id(char *dst, size_t n)
 
 void proc_thread_name(const char *name)
 {
-    (void)pthread_setname_np(pthread_self(), name);
+    char cut[16]; /* the kernel's limit, NUL included; a longer one would be refused */
+
+    snprintf(cut, sizeof(cut), "%s", name);
+    (void)pthread_setname_np(pthread_self(), cut);
 }
 
 void proc_thread_role(const char *role)
