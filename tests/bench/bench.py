@@ -10,6 +10,7 @@ compared, not wall time, so that a busy machine moves the figures little; still,
 import argparse
 import contextlib
 import json
+import os
 import pathlib
 import shutil
 import sys
@@ -86,6 +87,8 @@ def main():
     environment = measure.environment()
     for key, value in environment.items():
         print(f"{key}: {value}")
+    if os.getloadavg()[0] > 0.5 * (os.cpu_count() or 1):
+        print("warning: other programs keep this machine busy; latency can't be trusted")
     directory = pathlib.Path(tempfile.mkdtemp(prefix="fanfare-bench-"))
     with contextlib.ExitStack() as stack:
         if args.keep:

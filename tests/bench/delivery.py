@@ -124,7 +124,7 @@ def compare(bare, fed, sinks, pairs, rounds, records):
 
 def run(options, directory):
     clients = 5000
-    pairs, rounds = (9, 30) if options.quick else (15, 100)
+    pairs, rounds = (9, 20) if options.quick else (15, 100)
     bare, fed = Bare(128), Fed(directory, 128)
     figures = []
     try:
@@ -133,7 +133,7 @@ def run(options, directory):
             Sink(fed.address, clients, CHANNEL) as edge_sink,
         ):
             for records, name in ((1, "one record"), (10, "ten records in a turn")):
-                n = rounds if records == 1 else max(6, rounds // 3)
+                n = rounds if records == 1 else max(4, rounds // 5)
                 ratios, costs = compare(bare, fed, (bare_sink, edge_sink), pairs, n, records)
                 note = "µs a delivery: " + ", ".join(
                     f"{k} {sorted(v)[len(v) // 2]:.2f}" for k, v in costs.items()

@@ -14,7 +14,7 @@ import pytest
 
 from harness.fake_edge import FakeEdge
 from harness.node import SANITIZER_ENV
-from harness.util import build_dir, scaled
+from harness.util import build_dir, scaled, wait_until
 
 PROGRAM = build_dir() / "loadgen" / "fanfare-loadgen"
 
@@ -190,3 +190,21 @@ def test_wrong_configuration_is_named(kafka, tmp_path, settings, said):
     r = runner.run("ws://127.0.0.1:1", **settings)
     assert r.code == 2
     assert said in r.err
+
+
+def test_the_real_thing_with_an_edge_killed(kafka, topic, nodes, tmp_path):
+    table = {"": {"topic": topic}}
+    nodes.worker(namespaces=table)
+    edges = [nodes.edge(namespaces=table) for _ in range(2)]
+    runner = Runner(kafka, topic, tmp_path)
+    popen = runner.start(*(e.url for e in edges), clients=60, duration="4s", straggler_timeout="10s")
+    assert "event=ready" in popen.stderr.readline()
+    killed = edges[0]
+    wait_until(lambda: killed.metrics().total("fanfare_edge_deliveries_total") > 500, "records", 20)
+    killed.kill()
+    r = runner.finish(popen)
+    assert r.code == 0, r.out + r.err
+    assert r.verdict["told"] == 0
+    first = r.report["edges"][0]
+    assert first["clients"] == 0 and first["lost"] == first["resumed"] == 30
+    assert r.report["clients"]["connected"] == 60
