@@ -2,9 +2,9 @@
 /*
  * block.h: what one channel got in one turn, encoded and framed once for all its subscribers.
  *
- * A block is one or more chunks, each a whole frame of at most write_max bytes (one record alone may
- * make a larger one) that ends at a known position: a client that can't take more stops between two
- * chunks. Memory is reused from turn to turn. @thread shard
+ * A block is one or more chunks, each a whole frame of at most write_max bytes (one record alone
+ * may make a larger one) that ends at a known position: a client that can't take more stops between
+ * two chunks. Memory is reused from turn to turn. @thread shard
  */
 #pragma once
 

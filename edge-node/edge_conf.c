@@ -40,7 +40,8 @@ const struct conf_program edge_program = {
     .description =
         "An edge node reads the region's streams, only the partitions that somebody here listens "
         "to, and pushes each record to the clients subscribed to its channel. It keeps no state of "
-        "its own: a client that reconnects to any edge with its last position gets what it missed.\n"
+        "its own: a client that reconnects to any edge with its last position gets what it "
+        "missed.\n"
         "Clients speak the Centrifuge client protocol v2 (JSON) at /connection/websocket; the "
         "official SDKs work unchanged.\n"
         "SIGTERM drains: clients are told to reconnect, then the process exits.",

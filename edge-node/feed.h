@@ -29,7 +29,7 @@ struct topic_view {
     struct plog *plogs[];
 };
 
-/* A shard's side: woken with wake(arg) from the feed thread (must be thread-safe and coalescing). */
+/* A shard's side: wake(arg) is called from the feed thread; it must coalesce. */
 struct feed_shard {
     void (*wake)(void *arg);
     void *arg;

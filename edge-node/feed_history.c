@@ -146,7 +146,7 @@ static void on_page_done(void *arg, int err, const char *msg)
     p->fetches--;
     if (err == -EREMOTEIO)
         log_warn("redis_error", " link=history why=%s", log_value(slice_of(msg)));
-    /* Nothing above pos: the stream is gone or rebuilding. That proves nothing, so there is no page. */
+    /* Nothing above pos: the stream is gone or rebuilding. That proves nothing: no page. */
     if (err || x->broken || (!n && !x->backward)) {
         page_builder_free(x->b);
     } else {

@@ -85,11 +85,12 @@ struct feed {
     _Atomic uint64_t asks[FEED_PLOGS_MAX / 64];
 };
 
-/* feed.c */
+/* feed_link.c */
 void feed_link_start(struct link *l, struct feed *f, const char *name,
                      void (*on_up)(struct link *));
 void feed_link_stop(struct link *l);
 void feed_link_restart(struct link *l);
+/* feed.c */
 void feed_wake(struct feed *f, int shard);
 void feed_signal(struct feed *f, struct plog *p);      /* its shards shall look at it */
 void feed_count_bytes(struct feed *f, struct plog *p); /* p->bytes changed: add up, evict */

@@ -260,7 +260,7 @@ int hub_scan(struct channel *ch, uint64_t after)
         if (t->cursor - after > SCAN_STEPS)
             ch->scan_upto = after + SCAN_STEPS;
         ch->scan.n = 0;
-        rc = plog_each(t->p, after, ch->scan_upto, collect_one, &c);
+        rc = plog_each(t->p, after, ch->scan_upto, NULL, collect_one, &c);
     }
     if (rc)
         return rc;

@@ -34,10 +34,11 @@ struct publish;
 struct tail {
     struct hub *h;
     struct plog *p;
-    bool ready;      /* cursor is known */
-    uint64_t cursor; /* everything up to here was published to the live */
-    uint64_t before; /* the cursor before the turn that moved it last */
-    uint32_t refs;   /* channels on it */
+    bool ready;              /* cursor is known */
+    uint64_t cursor;         /* everything up to here was published to the live */
+    uint64_t before;         /* the cursor before the turn that moved it last */
+    struct plog_place place; /* of the cursor */
+    uint32_t refs;           /* channels on it */
     struct list channels;
     struct list waiting;          /* waiters to try when the plog moves */
     const struct plog_page *page; /* the one that was scanned in turn page_turn */

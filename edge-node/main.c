@@ -2,8 +2,8 @@
 /*
  * main.c: boot, signals and the admin listener of fanfare-edge.
  *
- * Boot checks what it needs and says in one line what is wrong. Redis may be away for a while later;
- * at start-up it must answer, so that a wrong address is seen at once. @thread main
+ * Boot checks what it needs and says in one line what is wrong. Redis may be away for a while
+ * later; at start-up it must answer, so that a wrong address is seen at once. @thread main
  */
 #include <ev.h>
 #include <signal.h>

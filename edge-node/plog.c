@@ -203,10 +203,11 @@ struct plog_view plog_view(const struct plog *p)
     return v;
 }
 
-int plog_each(const struct plog *p, uint64_t after, uint64_t upto,
+int plog_each(const struct plog *p, uint64_t after, uint64_t upto, struct plog_place *place,
               void (*each)(void *arg, const struct plog_rec *r), void *arg)
 {
     const struct plog_seg *s = LOAD(&p->newest);
+    size_t at = 0;
 
     if (after >= upto)
         return 0;
@@ -214,15 +215,19 @@ int plog_each(const struct plog *p, uint64_t after, uint64_t upto,
         s = s->older;
     if (!s)
         return -ENOENT;
-    for (; s; s = LOAD(&s->newer)) {
+    if (place && place->seg_from == s->from && place->pos == after)
+        at = place->at;
+    for (; s; s = LOAD(&s->newer), at = 0) {
         size_t used = LOAD(&s->used);
-        for (size_t at = 0; at < used;) {
+        while (at < used) {
             const struct plog_rec *r = rec_at(s->data, at);
             if (r->pos > upto)
                 return 0;
+            at += plog_rec_stride(r);
             if (r->pos > after)
                 each(arg, r);
-            at += plog_rec_stride(r);
+            if (place)
+                *place = (struct plog_place){s->from, r->pos, at};
         }
     }
     return 0;

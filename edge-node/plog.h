@@ -14,8 +14,8 @@
  *                                                                 ▲ buckets[hash & mask]
  *
  * Each record links back to the previous record of its hash bucket, so one channel's records are
- * found from the newest to the oldest without a scan. A link is followed only while its position
- * is above `from` as read at the turn's beginning; a walk is valid only if `from` is still not above
+ * found from the newest to the oldest without a scan. A link is followed only while its position is
+ * above `from` as read at the turn's beginning; a walk is valid only if `from` is still not above
  * where it began (feed moves `from` before it clears buckets).
  *
  * A page (plog_page) covers (from, upto] of the older part, fetched on demand; it is scanned.
@@ -144,7 +144,7 @@ void plog_stop(struct plog *p, struct turns *t);
 void plog_append(struct plog *p, const struct entry *e, uint64_t hash, uint64_t now_ms);
 /* Makes everything appended so far visible: one release a reply. */
 void plog_publish(struct plog *p);
-/* Unlinks and retires the oldest segment, unless it is the newest; false if there is none to give. */
+/* Unlinks and retires the oldest segment, unless it is the newest; false: there is none. */
 bool plog_evict(struct plog *p, struct turns *t);
 
 /* A page under construction; entries must ascend. */
@@ -177,14 +177,22 @@ struct plog_view {
 };
 struct plog_view plog_view(const struct plog *p);
 
-/* Calls each(rec) for the records in (after, upto], ascending. -ENOENT if `after` is below what is
- * there (a hole: nothing was called). */
-int plog_each(const struct plog *p, uint64_t after, uint64_t upto,
+/* Where a reader of everything stopped, so that the next turn needn't begin at the segment's start.
+ * No pointer: a segment is known by where it begins. {0} at first. */
+struct plog_place {
+    uint64_t seg_from, pos; /* after the record at pos … */
+    size_t at;              /* … that ends at this byte of the segment */
+};
+
+/* Calls each(rec) for the records in (after, upto], ascending. place may be NULL. -ENOENT if
+ * `after` is below what is there (a hole: nothing was called). */
+int plog_each(const struct plog *p, uint64_t after, uint64_t upto, struct plog_place *place,
               void (*each)(void *arg, const struct plog_rec *r), void *arg) _must_check_;
 
 /* One channel's records in (after, v->upto], newest first, into a growing array (rec_vec_done
  * frees), -ENOENT if `after` is below what is there, also if feed evicted it meanwhile;
- * *out is empty then. -E2BIG if more than `steps` links would have to be followed: *out has the newest. */
+ * *out is empty then. -E2BIG if more than `steps` links would have to be followed: *out has the
+ * newest. */
 struct rec_vec {
     const struct plog_rec **v;
     size_t n, cap;

@@ -4,8 +4,8 @@
  * events, right before the loop would sleep.
  *
  * libwebsockets is used as measured on 4.1.6: a foreign libev loop, connections accepted by us and
- * adopted, a zeroed retry policy (its timers are a sorted list), fd_limit_per_thread 0, and quiet logs
- * (its libev glue prints per toggle).
+ * adopted, a zeroed retry policy (its timers are a sorted list), fd_limit_per_thread 0, and quiet
+ * logs (its libev glue prints per toggle).
  */
 #include "edge-node/shard.h"
 

@@ -21,14 +21,19 @@
 #include "edge-node/transport_http.h"
 
 #define CLOSE_WAIT_S 5
-#define WS_PATH      "/connection/websocket"
+#define READ_MAX     4096 /* bytes that one connection is read in one round of the loop */
 
 struct ws_conn {
-    struct session *s;
-    struct buf message; /* of several reads or frames, bounded by frame_max */
-    uint16_t close_code;
-    bool closing;
+    struct ev_io in; /* our reading: libwebsockets' own is off */
+    struct lws *wsi;
+    const struct ws_app *app;
+    void *top; /* the application's */
+    SSL *ssl;  /* NULL: plain */
+    struct ws_reader reader;
+    struct buf pong;          /* payload of the latest ping, while the client takes nothing */
     const char *close_reason; /* static */
+    uint16_t close_code;      /* of the frame that is to be sent */
+    bool owes_pong, owes_close, closing, paused, deaf;
 };
 
 static struct ws_conn *conn_of(void *wsi)
@@ -36,30 +41,16 @@ static struct ws_conn *conn_of(void *wsi)
     return lws_wsi_user(wsi);
 }
 
+static struct shard *shard_of(struct lws *wsi)
+{
+    return lws_context_user(lws_get_context(wsi));
+}
+
 /* ---- down: the ops ---- */
 
 static size_t frame(char *payload, size_t n, bool binary)
 {
-    unsigned char *p = (unsigned char *)payload;
-    unsigned char first = binary ? 0x82 : 0x81; /* FIN and opcode, RFC 6455 5.2 */
-
-    if (n < 126) {
-        p[-1] = (unsigned char)n;
-        p[-2] = first;
-        return 2;
-    }
-    if (n <= UINT16_MAX) {
-        p[-1] = (unsigned char)n;
-        p[-2] = (unsigned char)(n >> 8);
-        p[-3] = 126;
-        p[-4] = first;
-        return 4;
-    }
-    for (int i = 0; i < 8; i++)
-        p[-1 - i] = (unsigned char)((uint64_t)n >> (8 * i));
-    p[-9] = 127;
-    p[-10] = first;
-    return 10;
+    return ws_put_head(payload, n, binary ? WS_BINARY : WS_TEXT);
 }
 
 static int write_framed(void *wsi, const char *p, size_t n)
@@ -69,7 +60,7 @@ static int write_framed(void *wsi, const char *p, size_t n)
 
     if (lws_write(wsi, bytes, n, LWS_WRITE_HTTP) >= 0)
         return 0;
-    lws_set_timeout(wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_ASYNC);
+    broken(conn_of(wsi));
     return -EPIPE;
 }
 

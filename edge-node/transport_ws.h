@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * transport_ws.h: WebSocket (RFC 6455) over libwebsockets, and the fast path that writes frames made
- * by us. The client port's few HTTP answers (health, page) are in transport_http.h.
+ * transport_ws.h: WebSocket (RFC 6455) over libwebsockets, and the fast path that writes frames
+ * made by us. The client port's few HTTP answers (health, page) are in transport_http.h.
  *
  * The fast path: lws_write(wsi, bytes, n, LWS_WRITE_HTTP) on an established WebSocket sends bytes
- * that are framed already, keeps partial writes and control frames in order, and works under TLS. It
- * is undocumented (rops_write_role_protocol_ws, `send_raw`, in 4.1.6 and in 5.0); this file owns it,
- * and tests/integration/test_frames.py guards it. @thread shard
+ * that are framed already, keeps partial writes and control frames in order, and works under TLS.
+ * It is undocumented (rops_write_role_protocol_ws, `send_raw`, in 4.1.6 and in 5.0); this file owns
+ * it, and tests/integration/test_frames.py guards it. @thread shard
  */
 #pragma once
 

@@ -44,7 +44,7 @@ static void advance(struct hub *h, struct tail *t)
 
     if (v.upto <= before)
         return;
-    if (before < v.from || plog_each(t->p, before, v.upto, on_rec, h) != 0)
+    if (before < v.from || plog_each(t->p, before, v.upto, &t->place, on_rec, h) != 0)
         unlive_all(h, t, before);
     t->cursor = v.upto;
     t->before = before;

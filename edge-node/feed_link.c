@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * feed_link.c: feed's connections to Redis: each comes back by itself, with growing pauses. What
+ * was unanswered on a broken one has been called back by then; its owner asks again in on_up.
+ */
+#include "common/runtime/log.h"
+
+#include "edge-node/feed_impl.h"
+
+static void link_connect(struct link *l);
+
+static void on_retry(struct ev_loop *loop, struct ev_timer *w, int events)
+{
+    (void)loop, (void)events;
+    link_connect(container_of(w, struct link, retry));
+}
+
+static void link_later(struct link *l)
+{
+    double pause = 0.02 * (double)(1 << (l->tries < 6 ? l->tries : 6)); /* 20 ms … 1.3 s */
+
+    l->tries++;
+    ev_timer_set(&l->retry, pause, 0);
+    ev_timer_start(l->f->loop, &l->retry);
+}
+
+static void on_link_up(struct redis_conn *c, void *arg)
+{
+    struct link *l = arg;
+
+    (void)c;
+    if (l->tries > 1)
+        log_info("redis_up", " link=%s", l->name);
+    l->tries = 0;
+    l->on_up(l);
+}
+
+static void on_link_down(struct redis_conn *c, int err, const char *why, void *arg)
+{
+    struct link *l = arg;
+
+    (void)err;
+    METRIC_ADD(redis_downs, 1);
+    log_warn("redis_down", " link=%s why=%s", l->name, log_value(slice_of(why)));
+    redis_conn_free(c);
+    l->conn = NULL;
+    link_later(l);
+}
+
+static void link_connect(struct link *l)
+{
+    static const struct redis_ops ops = {.on_up = on_link_up, .on_down = on_link_down};
+    struct redis_opts opts = {
+        .url = l->f->conf->redis_url,
+        .password = l->f->conf->redis_password,
+        .connect_ms = 2000,
+        .reply_ms = 3000, /* above XREAD_BLOCK_MS */
+        .name = l->name,
+    };
+
+    l->conn = redis_conn_new(l->f->loop, &opts, &ops, l);
+    if (!l->conn)
+        link_later(l);
+}
+
+void feed_link_start(struct link *l, struct feed *f, const char *name, void (*on_up)(struct link *))
+{
+    *l = (struct link){.f = f, .name = name, .on_up = on_up};
+    ev_init(&l->retry, on_retry);
+    link_connect(l);
+}
+
+void feed_link_stop(struct link *l)
+{
+    ev_timer_stop(l->f->loop, &l->retry);
+    if (l->conn)
+        redis_conn_free(l->conn);
+    l->conn = NULL;
+}
+
+void feed_link_restart(struct link *l)
+{
+    feed_link_stop(l);
+    link_connect(l);
+}
