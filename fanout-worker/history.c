@@ -209,8 +209,9 @@ static void serve_jobs(struct history *h)
     list_init(&facts);
     inbox_take(&h->inbox, &jobs);
     list_for_each_safe(j, next, &jobs, link) {
+        list_del(&j->link);
         if (j->kind == HISTORY_FACTS) {
-            list_move_tail(&facts, &j->link);
+            list_add_tail(&facts, &j->link);
         } else if (j->kind == HISTORY_NEWLOG) {
             register_log(h, j);
         } else {

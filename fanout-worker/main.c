@@ -142,6 +142,8 @@ static int run(struct worker *w)
     if (w->admin)
         admin_free(w->admin);
     boot_done(&w->boot);
+    if (w->pump)
+        pump_free(w->pump);
     return rc;
 }
 

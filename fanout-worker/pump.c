@@ -373,13 +373,17 @@ void pump_start(struct pump *pu, struct source *take_src, struct history *h,
 
 void pump_stop(struct pump *pu)
 {
+    if (!pu->started)
+        return;
+    pu->stop = true;
+    bell(pu);
+    pthread_join(pu->thread, NULL);
+}
+
+void pump_free(struct pump *pu)
+{
     struct history_job *j, *next;
 
-    if (pu->started) {
-        pu->stop = true;
-        bell(pu);
-        pthread_join(pu->thread, NULL);
-    }
     if (pu->redis)
         redis_conn_free(pu->redis);
     for (uint32_t i = 0; i < pu->topic_count; i++)

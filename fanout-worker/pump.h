@@ -46,4 +46,6 @@ extern const struct source_events pump_source_events; /* arg = the pump */
 /* Starts the thread. changed(arg) is called from it whenever the status changed. */
 void pump_start(struct pump *pu, struct source *take_src, struct history *h,
                 void (*changed)(void *arg), void *arg);
-void pump_stop(struct pump *pu); /* joins the thread and frees; a few seconds at most */
+void pump_stop(struct pump *pu); /* joins the thread; a few seconds at most */
+/* Only when history has stopped too: it answers into the pump's inbox. */
+void pump_free(struct pump *pu);

@@ -64,7 +64,7 @@ struct topic {
     struct pump *pu;
     uint32_t index;
     const struct namespace *ns;
-    struct log_record log;
+    struct log_record log, before; /* before.n = 0: none */
     int32_t earlier[LOGS_EARLIER_MAX];
     size_t earlier_count;
     int32_t seen_partitions;
@@ -149,6 +149,7 @@ void topic_init(struct topic *t, struct pump *pu, uint32_t index,
                 const struct pump_topic_boot *boot);
 void topic_done(struct topic *t);
 void topic_write(struct topic *t);
+void topic_on_redis(struct topic *t); /* the connection came up */
 void topic_expire_log(struct topic *t, const struct log_record *rec);
 void topic_need_newlog(struct topic *t, const char *reason);
 void topic_on_count(struct topic *t, const struct history_job *j);

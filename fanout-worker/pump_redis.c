@@ -78,7 +78,7 @@ static void on_memory(struct redis_conn *c, const struct redis_reply *reply, voi
     PUMP_METRIC(pu, redis_connects, 1);
     log_info("redis_up", " url=%s", log_value(slice_of(pu->opts.conf->redis_url)));
     for (uint32_t i = 0; i < pu->topic_count; i++)
-        topic_write(&pu->topics[i]);
+        topic_on_redis(&pu->topics[i]);
     all_parts(pu, part_attach);
     pump_status(pu);
 }

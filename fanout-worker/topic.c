@@ -25,6 +25,7 @@ void topic_init(struct topic *t, struct pump *pu, uint32_t index,
         .index = index,
         .ns = &pu->opts.nss->v[index],
         .log = boot->log,
+        .before = boot->before,
         .earlier_count = boot->earlier_count,
         .seen_partitions = boot->partitions,
         .configured = boot->log.n == 0,
@@ -64,19 +65,29 @@ void topic_write(struct topic *t)
     t->written = true;
 }
 
+/* NX: several workers see the change, and a worker that starts may be the first to tell Redis. */
+static void expire(struct pump *pu, const char *key, size_t n)
+{
+    redis_cmd(pu->redis, NULL, NULL, 4,
+              (struct slice[]){SLICE("PEXPIRE"), {key, n}, SLICE(OLD_LOG_TTL), SLICE("NX")});
+}
+
 void topic_expire_log(struct topic *t, const struct log_record *rec)
 {
     char key[KEY_MAX];
-    size_t n;
 
     for (int32_t p = 0; t->pu->redis_ready && p < rec->partitions; p++) {
-        n = key_stream(key, rec->log, p);
-        redis_cmd(t->pu->redis, NULL, NULL, 3,
-                  (struct slice[]){SLICE("PEXPIRE"), {key, n}, SLICE(OLD_LOG_TTL)});
-        n = key_side(key, rec->log, p);
-        redis_cmd(t->pu->redis, NULL, NULL, 3,
-                  (struct slice[]){SLICE("PEXPIRE"), {key, n}, SLICE(OLD_LOG_TTL)});
+        expire(t->pu, key, key_stream(key, rec->log, p));
+        expire(t->pu, key, key_side(key, rec->log, p));
     }
+    beacon_drop_rows(t->pu, rec);
+}
+
+void topic_on_redis(struct topic *t)
+{
+    topic_write(t);
+    if (t->before.n)
+        topic_expire_log(t, &t->before);
 }
 
 void topic_need_newlog(struct topic *t, const char *reason)
@@ -183,7 +194,7 @@ void topic_on_log(struct topic *t, const struct history_job *j)
     log_info("log", " topic=%s log=%s n=%u partitions=%d", log_value(slice_of(t->log.topic)),
              t->log.log, t->log.n, t->log.partitions);
     topic_expire_log(t, &old);
-    beacon_drop_rows(t->pu, &old);
+    t->before = old;
     topic_write(t);
     for (int32_t p = 0; p < t->part_count; p++) {
         if (t->parts[p])
