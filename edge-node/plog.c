@@ -211,6 +211,8 @@ int plog_each(const struct plog *p, uint64_t after, uint64_t upto, struct plog_p
 
     if (after >= upto)
         return 0;
+    if (after < LOAD(&p->from)) /* the oldest segment's `older` may be freed: never go there */
+        return -ENOENT;
     while (s && s->from > after)
         s = s->older;
     if (!s)
