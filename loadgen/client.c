@@ -14,7 +14,7 @@
 #include "loadgen/crew.h"
 #include "loadgen/reply.h"
 
-#define MS          1000000u
+#define MS          ((uint64_t)1000000)
 #define FRAME_TEXT  60000 /* commands of one frame: edges take 64 KiB */
 #define RETRY_MS    300
 #define BACKOFF_MS  100

@@ -19,7 +19,7 @@
 #include "loadgen/oracle.h"
 #include "loadgen/report.h"
 
-#define MS           1000000u
+#define MS           ((uint64_t)1000000)
 #define ORACLE_MS    90000
 #define FLUSH_MS     35000
 #define SETTLE_MS    300  /* after the last record: a duplicate may still be on its way */
@@ -187,7 +187,7 @@ static int produce(struct run *r)
 static int drain(struct run *r)
 {
     r->fl.sh->phase = PHASE_DRAIN;
-    uint64_t until = clock_mono_ns() + FLUSH_MS * (uint64_t)MS;
+    uint64_t until = clock_mono_ns() + FLUSH_MS * MS;
     while (r->st->conf.rate > 0 && !stat_get(&r->fl.sh->plan.done)) {
         if (clock_mono_ns() > until)
             return run_complain("producer", "records were not acknowledged in time");

@@ -208,3 +208,24 @@ def test_the_real_thing_with_an_edge_killed(kafka, topic, nodes, tmp_path):
     first = r.report["edges"][0]
     assert first["clients"] == 0 and first["lost"] == first["resumed"] == 30
     assert r.report["clients"]["connected"] == 60
+
+
+def test_the_real_thing_with_slow_and_cut_clients(kafka, topic, nodes, tmp_path):
+    table = {"": {"topic": topic}}
+    nodes.worker(namespaces=table)
+    edges = [nodes.edge(namespaces=table) for _ in range(2)]
+    r = Runner(kafka, topic, tmp_path).run(
+        *(e.url for e in edges),
+        clients=200,
+        processes=2,
+        rate=500,
+        payload=1000,  # 125 KB/s for each client: a slow one takes 20
+        slow_percent=20,
+        cut_percent=20,
+        cut_every="1s",
+        duration="4s",
+        straggler_timeout="30s",
+    )
+    assert r.code == 0, r.out + r.err
+    assert r.report["clients"]["cut"] > 50
+    assert r.verdict["told"] == 0 and r.verdict["delivered"] == r.verdict["expected"]

@@ -131,7 +131,7 @@ class Broker:
         argv = java(
             self.home,
             "kafka.tools.StorageTool",
-            *("format", "--standalone", "-t", cluster, "-c", conf),
+            *("format", "--standalone", f"--cluster-id={cluster}", "-c", conf),
             opts=["-Xmx64m"],
         )
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True)
