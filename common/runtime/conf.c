@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/base/utf8.h"
 #include "common/runtime/conf_impl.h"
 
 #define FILE_SUFFIX "_file"
@@ -125,6 +126,10 @@ static int set_dotted(const struct conf_spec *specs, void *base, const char *nam
     _cleanup_free_ char *item = NULL;
 
     if (spec && spec->type == CONF_MAP) {
+        if (!dot[1] || !utf8_is_valid(slice_of(name)) || !utf8_is_valid(slice_of(value))) {
+            conf_error(errors, name, "expected %s.<key>=value in valid UTF-8", spec->name);
+            return -EINVAL;
+        }
         conf_map_set(conf_field(spec, base), dot + 1, slice_of(value));
         return 0;
     }
@@ -149,7 +154,8 @@ static void set_argument(const struct conf_program *prog, void *conf, const char
     int rc;
 
     if (!eq) {
-        conf_error(errors, "--set", "expected name=value, got \"%s\"", arg);
+        /* Not told further: what follows the name may be a secret. */
+        conf_error(errors, "--set", "expected name=value, got an argument without \"=\"");
         return;
     }
     name = mem_strndup(arg, (size_t)(eq - arg));
@@ -180,23 +186,6 @@ static void set_environment(const struct conf_program *prog, void *conf, struct 
 
 /* ---- the file ---- */
 
-static int read_file(const char *path, struct buf *text, struct buf *errors)
-{
-    FILE *f = fopen(path, "re");
-    size_t n;
-
-    if (!f) {
-        conf_error(errors, path, "can't be read: %s", strerror(errno));
-        return -EINVAL;
-    }
-    do {
-        n = fread(buf_reserve(text, KIB(64)), 1, KIB(64), f);
-        text->n += n;
-    } while (n && text->n < MIB(4));
-    (void)fclose(f);
-    return 0;
-}
-
 static void set_file(const struct conf_program *prog, void *conf, const char *path,
                      struct buf *errors)
 {
@@ -207,7 +196,7 @@ static void set_file(const struct conf_program *prog, void *conf, const char *pa
     struct slice name;
     void *it = NULL;
 
-    if (read_file(path, &text, errors) == 0) {
+    if (conf_read_file(path, MIB(4), "--config", &text, errors) == 0) {
         j = json_parse(buf_as_slice(&text), &err);
         if (!j)
             buf_printf(errors, "%s:%d:%d: %s\n", path, err.line, err.column, err.text);
@@ -247,6 +236,17 @@ static int print_and_done(struct buf *out)
     return 1;
 }
 
+/* The option getopt stumbled over, without what follows its "=": that may be a secret. */
+static int wrong_option(const struct conf_program *prog, int argc, char **argv, bool needs_value)
+{
+    const char *arg = optind > 0 && optind <= argc ? argv[optind - 1] : "";
+
+    fprintf(stderr, "%s: %s \"%.*s\"; try --help\n", prog->name,
+            needs_value ? "a value is missing after" : "unknown option or needless value:",
+            (int)strcspn(arg, "= "), arg);
+    return -EINVAL;
+}
+
 /* 0: go on; 1: done; -EINVAL. */
 static int parse_arguments(const struct conf_program *prog, int argc, char **argv,
                            struct arguments *a)
@@ -262,8 +262,8 @@ static int parse_arguments(const struct conf_program *prog, int argc, char **arg
     struct buf out = BUF_INIT;
     int c;
 
-    optind = 1;
-    while ((c = getopt_long(argc, argv, "c:s:hV", options, NULL)) != -1) { // NOLINT: one thread
+    optind = 0; /* GNU: begin anew, also in a second call of one process */
+    while ((c = getopt_long(argc, argv, ":c:s:hV", options, NULL)) != -1) { // NOLINT: one thread
         switch (c) {
         case OPT_CONFIG:
             a->file = optarg;
@@ -287,12 +287,11 @@ static int parse_arguments(const struct conf_program *prog, int argc, char **arg
             conf_print_docs(prog, &out);
             return print_and_done(&out);
         default:
-            fprintf(stderr, "%s: try --help\n", prog->name);
-            return -EINVAL;
+            return wrong_option(prog, argc, argv, c == ':');
         }
     }
     if (optind < argc) {
-        fprintf(stderr, "%s: unexpected argument \"%s\"; try --help\n", prog->name, argv[optind]);
+        fprintf(stderr, "%s: unexpected argument (number %d); try --help\n", prog->name, optind);
         return -EINVAL;
     }
     return 0;
@@ -305,9 +304,33 @@ static void print_errors(const struct conf_program *prog, const struct buf *erro
     while (p < end) {
         const char *nl = memchr(p, '\n', (size_t)(end - p));
         size_t n = nl ? (size_t)(nl - p) : (size_t)(end - p);
-        fprintf(stderr, "%s: %.*s\n", prog->name, (int)n, p);
+        fprintf(stderr, "%s: ", prog->name);
+        for (size_t i = 0; i < n; i++) /* names come from the file: no terminal's escapes */
+            fputc((unsigned char)p[i] < ' ' || p[i] == 0x7f ? '?' : p[i], stderr);
+        fputc('\n', stderr);
         p += n + 1;
     }
+}
+
+/* Keys in effect, those of tables' objects and maps included. */
+static size_t conf_count(const struct conf_spec *specs, const void *base)
+{
+    size_t n = 0;
+
+    for (const struct conf_spec *spec = specs; spec->name; spec++) {
+        const void *field = (const char *)base + spec->offset;
+        const struct conf_table *t = field;
+        const struct conf_map *m = field;
+
+        if (spec->type == CONF_MAP)
+            n += m->n;
+        else if (spec->type != CONF_TABLE)
+            n++;
+        else
+            for (size_t i = 0; i < t->n; i++)
+                n += conf_count(spec->sub, t->v[i].value);
+    }
+    return n;
 }
 
 static int finish(const struct conf_program *prog, const struct arguments *a, void *conf)
@@ -318,7 +341,7 @@ static int finish(const struct conf_program *prog, const struct arguments *a, vo
         conf_print_json(prog->specs, conf, 0, &out);
         buf_byte(&out, '\n');
     } else if (a->check) {
-        buf_lit(&out, "config ok\n");
+        buf_printf(&out, "config ok: %zu keys\n", conf_count(prog->specs, conf));
     } else {
         return 0;
     }

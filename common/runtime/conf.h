@@ -2,16 +2,16 @@
 /*
  * conf.h: configuration from one table per program.
  *
- * A knob is one row of a `.def` file; its field, parser, bounds, default, environment name, `--help`
- * and docs/gen/ text all come from that row:
+ * A knob is one row of a `.def` file; its field, parser, bounds, default, environment name,
+ * `--help` and docs/gen/ text all come from that row:
  *
  *   KNOB(field, TYPE, "name", default, min, max, "unit", "what it does …")
  *
  * Sources, later ones win: built-in defaults, the JSON file (--config FILE or $FANFARE_CONFIG), the
  * environment (FANFARE_ + name in upper case: FANFARE_REDIS_URL), --set name=value (repeatable).
- * In `--set` and the environment a value is taken as JSON if it parses as the knob's type, else as a
- * plain string. Dots reach into maps and namespaces: --set kafka.bootstrap.servers=… (a map's key
- * may contain dots itself), --set namespaces.quakes.topic=….
+ * In `--set` and the environment a string is taken as it stands, without quotes; objects are JSON,
+ * lists JSON or "a,b,c". Dots reach into maps and namespaces: --set kafka.bootstrap.servers=… (a
+ * map's key may contain dots itself), --set namespaces.quakes.topic=….
  *
  * Errors name the path and what was expected: `redis_url: expected a string, got integer`,
  * `namespaces.quakes.topic: …`, `shards: 900 is out of range (1 to 256)`, `edge.json:7:3: …` for a

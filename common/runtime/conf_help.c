@@ -125,6 +125,11 @@ void conf_print_help(const struct conf_program *prog, struct buf *out)
         buf_printf(out, "       %.*s\n", (int)n, p);
         p += n + (p[n] == '\n');
     }
+    buf_printf(out,
+               "\nFILES\n"
+               "       The file of --config or $FANFARE_CONFIG, for example /etc/fanfare/%s.json:\n"
+               "       one JSON object, at most 4 MiB. There is no default file.\n",
+               strncmp(prog->name, "fanfare-", 8) == 0 ? prog->name + 8 : prog->name);
     buf_lit(out, "\nEXIT STATUS\n"
                  "       0  stopped as asked\n"
                  "       1  could not start, or could not go on; stderr says why\n"
@@ -163,28 +168,65 @@ void conf_print_docs(const struct conf_program *prog, struct buf *out)
 
 /* ---- the effective configuration ---- */
 
+/* A string knob; a password in a URL (redis://user:password@host) becomes ***. */
+static void print_string(struct buf *out, const char *text)
+{
+    const char *host = strstr(text, "://");
+    struct buf b = BUF_INIT;
+
+    if (host) {
+        const char *user = host + 3, *at = NULL, *colon;
+        size_t n = strlen(user);
+
+        for (size_t i = 0; i < n; i++) /* the last one: a password may hold '@' and '/' */
+            at = user[i] == '@' ? user + i : at;
+        colon = at ? memchr(user, ':', (size_t)(at - user)) : NULL;
+        if (colon) {
+            buf_add(&b, text, (size_t)(colon + 1 - text));
+            buf_lit(&b, "***");
+            text = at;
+        }
+    }
+    buf_str(&b, text);
+    buf_json_string(out, buf_as_slice(&b));
+    buf_done(&b);
+}
+
 static void print_strings(struct buf *out, const struct conf_strings *s)
 {
     buf_byte(out, '[');
     for (size_t i = 0; i < s->n; i++) {
         if (i)
             buf_lit(out, ", ");
-        buf_json_string(out, slice_of(s->v[i]));
+        print_string(out, s->v[i]);
     }
     buf_byte(out, ']');
+}
+
+/* May a librdkafka property hold a secret? Rather one too many. */
+static bool is_secret_name(const char *name)
+{
+    static const char *const words[] = {"password", "secret", ".key",
+                                        "token",    "jaas",   "oauthbearer.config"};
+
+    for (size_t i = 0; i < ARRAY_LEN(words); i++)
+        if (strcasestr(name, words[i]))
+            return true;
+    return false;
 }
 
 static void print_map(struct buf *out, const struct conf_map *m)
 {
     buf_byte(out, '{');
     for (size_t i = 0; i < m->n; i++) {
-        bool secret = strstr(m->v[i].name, "password") || strstr(m->v[i].name, "secret") ||
-                      strstr(m->v[i].name, ".key");
         if (i)
             buf_lit(out, ", ");
         buf_json_string(out, slice_of(m->v[i].name));
         buf_lit(out, ": ");
-        buf_json_string(out, secret ? SLICE("***") : slice_of(m->v[i].value));
+        if (is_secret_name(m->v[i].name))
+            buf_lit(out, "\"***\"");
+        else
+            print_string(out, m->v[i].value);
     }
     buf_byte(out, '}');
 }
@@ -228,7 +270,10 @@ static void print_value(struct buf *out, const struct conf_spec *spec, const voi
     case CONF_STRING:
     case CONF_SECRET:
         text = *(char *const *)field;
-        buf_json_string(out, spec->type == CONF_SECRET && text[0] ? SLICE("***") : slice_of(text));
+        if (spec->type == CONF_SECRET && text[0])
+            buf_lit(out, "\"***\"");
+        else
+            print_string(out, text);
         break;
     case CONF_ENUM:
         print_enum(out, spec, *(const int *)field);

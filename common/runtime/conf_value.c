@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "common/base/utf8.h"
 #include "common/runtime/conf_impl.h"
 
 #define FILE_MAX MIB(1)
@@ -44,8 +45,7 @@ const char *conf_type_words(const struct conf_spec *spec)
     return words[spec->type];
 }
 
-static int wrong(const struct conf_spec *spec, const char *path, const char *got,
-                 struct buf *errors)
+int conf_wrong(const struct conf_spec *spec, const char *path, const char *got, struct buf *errors)
 {
     if (spec->type == CONF_ENUM)
         conf_error(errors, path, "expected one of %s, got %s", spec->values, got);
@@ -59,8 +59,10 @@ static int wrong_text(const struct conf_spec *spec, const char *path, struct sli
 {
     char got[160];
 
+    if (spec->type == CONF_MAP || spec->type == CONF_TABLE) /* may hold secrets */
+        return conf_wrong(spec, path, "text that is no JSON", errors);
     snprintf(got, sizeof(got), "\"%.*s\"", (int)(text.n < 120 ? text.n : 120), text.p);
-    return wrong(spec, path, got, errors);
+    return conf_wrong(spec, path, got, errors);
 }
 
 /* ---- scalars ---- */
@@ -76,6 +78,16 @@ static int set_number(const struct conf_spec *spec, void *base, int64_t v, const
     }
     *(int64_t *)conf_field(spec, base) = v;
     return 0;
+}
+
+/* A string ends at its first NUL for whoever reads it, and --print-config writes JSON: neither a
+ * NUL nor bad UTF-8 gets in. */
+static bool is_text(struct slice s, const char *path, struct buf *errors)
+{
+    if (utf8_is_valid(s) && !(s.n && memchr(s.p, 0, s.n)))
+        return true;
+    conf_error(errors, path, "expected valid UTF-8 text without NUL bytes");
+    return false;
 }
 
 static void set_string(const struct conf_spec *spec, void *base, struct slice v)
@@ -167,135 +179,6 @@ static int bool_of_text(const struct conf_spec *spec, void *base, struct slice t
     return 0;
 }
 
-/* ---- lists and maps ---- */
-
-static void strings_clear(struct conf_strings *s)
-{
-    for (size_t i = 0; i < s->n; i++)
-        free(s->v[i]);
-    free(s->v);
-    *s = (struct conf_strings){NULL, 0};
-}
-
-static void strings_add(struct conf_strings *s, struct slice v)
-{
-    s->v = mem_realloc(s->v, (s->n + 1) * sizeof(*s->v));
-    s->v[s->n++] = mem_strndup(v.p, v.n);
-}
-
-static void strings_of_text(struct conf_strings *s, struct slice text)
-{
-    strings_clear(s);
-    while (text.n) {
-        const char *comma = memchr(text.p, ',', text.n);
-        size_t n = comma ? (size_t)(comma - text.p) : text.n;
-        strings_add(s, (struct slice){text.p, n});
-        n += comma != NULL;
-        text.p += n;
-        text.n -= n;
-    }
-}
-
-static int strings_of_json(const struct conf_spec *spec, void *base, const struct json *j,
-                           const char *path, struct buf *errors)
-{
-    struct conf_strings *s = conf_field(spec, base);
-    struct slice v;
-
-    if (json_kind(j) != JSON_T_ARRAY)
-        return wrong(spec, path, json_type_name(j), errors);
-    strings_clear(s);
-    for (size_t i = 0; i < json_size(j); i++) {
-        if (!json_text(json_at(j, i), &v))
-            return wrong(spec, path, "an array with something else in it", errors);
-        strings_add(s, v);
-    }
-    return 0;
-}
-
-void conf_map_set(struct conf_map *m, const char *name, struct slice value)
-{
-    size_t i = 0;
-
-    while (i < m->n && strcmp(m->v[i].name, name) != 0)
-        i++;
-    if (i == m->n) {
-        m->v = mem_realloc(m->v, (m->n + 1) * sizeof(*m->v));
-        m->v[m->n++] = (struct conf_pair){mem_strdup(name), NULL};
-    }
-    free(m->v[i].value);
-    m->v[i].value = mem_strndup(value.p, value.n);
-}
-
-static int map_of_json(const struct conf_spec *spec, void *base, const struct json *j,
-                       const char *path, struct buf *errors)
-{
-    struct slice name, text;
-    const struct json *value;
-    void *it = NULL;
-    int rc = 0;
-
-    if (json_kind(j) != JSON_T_OBJECT)
-        return wrong(spec, path, json_type_name(j), errors);
-    while (json_next(j, &it, &name, &value)) {
-        enum json_kind kind = json_kind(value);
-        char *printed = NULL;
-        if (kind == JSON_T_ARRAY || kind == JSON_T_OBJECT || kind == JSON_T_NULL) {
-            conf_error(errors, path, "%s: expected a string, number or boolean, got %s", name.p,
-                       json_type_name(value));
-            rc = -EINVAL;
-            continue;
-        }
-        if (!json_text(value, &text)) {
-            printed = json_print(value);
-            text = slice_of(printed);
-        }
-        conf_map_set(conf_field(spec, base), name.p, text);
-        free(printed);
-    }
-    return rc;
-}
-
-void *conf_table_item(const struct conf_spec *spec, struct conf_table *t, const char *name)
-{
-    for (size_t i = 0; i < t->n; i++)
-        if (!strcmp(t->v[i].name, name))
-            return t->v[i].value;
-    t->v = mem_realloc(t->v, (t->n + 1) * sizeof(*t->v));
-    t->v[t->n] = (struct conf_item){mem_strdup(name), mem_zalloc(spec->sub_size)};
-    conf_set_defaults(spec->sub, t->v[t->n].value);
-    return t->v[t->n++].value;
-}
-
-static int table_of_json(const struct conf_spec *spec, void *base, const struct json *j,
-                         const char *path, struct buf *errors)
-{
-    const struct json *item, *value;
-    struct slice name, field;
-    void *it = NULL;
-    int rc = 0;
-
-    if (json_kind(j) != JSON_T_OBJECT)
-        return wrong(spec, path, json_type_name(j), errors);
-    while (json_next(j, &it, &name, &item)) {
-        void *strct = conf_table_item(spec, conf_field(spec, base), name.p);
-        void *inner = NULL;
-        if (json_kind(item) != JSON_T_OBJECT) {
-            conf_error(errors, path, "%s: expected an object, got %s", name.p,
-                       json_type_name(item));
-            rc = -EINVAL;
-            continue;
-        }
-        while (json_next(item, &inner, &field, &value)) {
-            char full[512];
-            snprintf(full, sizeof(full), "%s.%s.%s", path, name.p, field.p);
-            if (conf_set_member(spec->sub, strct, field.p, value, full, errors))
-                rc = -EINVAL;
-        }
-    }
-    return rc;
-}
-
 /* ---- any ---- */
 
 static int json_text_value(const struct conf_spec *spec, void *base, struct slice text,
@@ -315,6 +198,8 @@ static int json_text_value(const struct conf_spec *spec, void *base, struct slic
 int conf_set_text(const struct conf_spec *spec, void *base, struct slice text, const char *path,
                   struct buf *errors)
 {
+    if (!is_text(text, path, errors))
+        return -EINVAL;
     switch (spec->type) {
     case CONF_BOOL:
         return bool_of_text(spec, base, text, path, errors);
@@ -330,7 +215,7 @@ int conf_set_text(const struct conf_spec *spec, void *base, struct slice text, c
         return enum_of_text(spec, base, text, path, errors);
     case CONF_STRINGS:
         if (!text.n || text.p[0] != '[') {
-            strings_of_text(conf_field(spec, base), text);
+            conf_strings_of_text(conf_field(spec, base), text);
             return 0;
         }
         break;
@@ -371,36 +256,55 @@ int conf_set_json(const struct conf_spec *spec, void *base, const struct json *j
             return enum_of_text(spec, base, text, path, errors);
         break;
     case CONF_STRINGS:
-        return strings_of_json(spec, base, j, path, errors);
+        return conf_strings_of_json(spec, base, j, path, errors);
     case CONF_MAP:
-        return map_of_json(spec, base, j, path, errors);
+        return conf_map_of_json(spec, base, j, path, errors);
     case CONF_TABLE:
-        return table_of_json(spec, base, j, path, errors);
+        return conf_table_of_json(spec, base, j, path, errors);
     }
-    return wrong(spec, path, json_type_name(j), errors);
+    return conf_wrong(spec, path, json_type_name(j), errors);
+}
+
+int conf_read_file(const char *file, size_t most, const char *path, struct buf *ret,
+                   struct buf *errors)
+{
+    int fd = open(file, O_RDONLY | O_CLOEXEC), err = fd < 0 ? errno : 0;
+    ssize_t n = fd < 0 ? -1 : 1;
+
+    while (n > 0 && ret->n <= most) { /* a pipe gives it in pieces */
+        n = read(fd, buf_reserve(ret, KIB(64)), KIB(64));
+        if (n < 0)
+            err = errno;
+        else
+            ret->n += (size_t)n;
+    }
+    if (fd >= 0)
+        close(fd);
+    if (n < 0)
+        conf_error(errors, path, "can't read %s: %s", file, strerror(err));
+    else if (ret->n > most)
+        conf_error(errors, path, "%s is larger than %zu bytes", file, most);
+    return n < 0 || ret->n > most ? -EINVAL : 0;
 }
 
 int conf_set_file(const struct conf_spec *spec, void *base, const char *file, const char *path,
                   struct buf *errors)
 {
     struct buf text = BUF_INIT;
-    int fd = open(file, O_RDONLY | O_CLOEXEC);
-    ssize_t n = -1;
+    int rc = conf_read_file(file, FILE_MAX, path, &text, errors);
 
-    if (fd >= 0) {
-        n = read(fd, buf_reserve(&text, FILE_MAX), FILE_MAX);
-        close(fd);
-    }
-    if (n < 0) {
-        conf_error(errors, path, "can't read %s: %s", file, strerror(errno));
-        buf_done(&text);
-        return -EINVAL;
-    }
-    while (n && (text.p[n - 1] == '\n' || text.p[n - 1] == '\r'))
-        n--;
-    set_string(spec, base, (struct slice){text.p, (size_t)n});
+    if (text.n && text.p[text.n - 1] == '\n')
+        text.n--;
+    if (text.n && text.p[text.n - 1] == '\r')
+        text.n--;
+    if (rc == 0 && !is_text(buf_as_slice(&text), path, errors))
+        rc = -EINVAL;
+    if (rc == 0)
+        set_string(spec, base, buf_as_slice(&text));
+    if (text.p)
+        explicit_bzero(text.p, text.cap);
     buf_done(&text);
-    return 0;
+    return rc;
 }
 
 void conf_set_defaults(const struct conf_spec *specs, void *base)
@@ -414,43 +318,4 @@ void conf_set_defaults(const struct conf_spec *specs, void *base)
         must(conf_set_text(spec, base, slice_of(spec->def), spec->name, &errors) == 0);
     }
     buf_done(&errors);
-}
-
-static void table_free(const struct conf_spec *spec, struct conf_table *t)
-{
-    for (size_t i = 0; i < t->n; i++) {
-        conf_free(spec->sub, t->v[i].value);
-        free(t->v[i].value);
-        free(t->v[i].name);
-    }
-    free(t->v);
-}
-
-void conf_free(const struct conf_spec *specs, void *base)
-{
-    for (const struct conf_spec *spec = specs; spec->name; spec++) {
-        void *field = conf_field(spec, base);
-        struct conf_map *m = field;
-        if (spec->type == CONF_STRING || spec->type == CONF_SECRET) {
-            free(*(char **)field);
-        } else if (spec->type == CONF_STRINGS) {
-            strings_clear(field);
-        } else if (spec->type == CONF_TABLE) {
-            table_free(spec, field);
-        } else if (spec->type == CONF_MAP) {
-            for (size_t i = 0; i < m->n; i++) {
-                free(m->v[i].name);
-                free(m->v[i].value);
-            }
-            free(m->v);
-        }
-    }
-}
-
-const char *conf_map_get(const struct conf_map *m, const char *name)
-{
-    for (size_t i = 0; i < m->n; i++)
-        if (!strcmp(m->v[i].name, name))
-            return m->v[i].value;
-    return NULL;
 }

@@ -36,6 +36,17 @@ static void fill(struct json_error *err, const json_error_t *e)
         snprintf(err->text, sizeof(err->text), "not JSON");
 }
 
+/* jansson 2.14 skips a NUL byte behind a number ("[1\0]"): t is freed and refused if there is one
+ * in the text it was read from. */
+static json_t *refuse_nul(json_t *t, struct slice text, struct json_error *err)
+{
+    if (!t || !memchr(text.p, 0, text.n))
+        return t;
+    json_decref(t);
+    snprintf(err->text, sizeof(err->text), "NUL byte");
+    return NULL;
+}
+
 struct json *json_parse(struct slice text, struct json_error *err)
 {
     json_error_t e;
@@ -44,7 +55,7 @@ struct json *json_parse(struct slice text, struct json_error *err)
     *err = (struct json_error){0};
     if (!t)
         fill(err, &e);
-    return (struct json *)(void *)t;
+    return (struct json *)(void *)refuse_nul(t, text, err);
 }
 
 struct json *json_take(struct slice *text, struct json_error *err)
@@ -66,6 +77,8 @@ struct json *json_take(struct slice *text, struct json_error *err)
         return NULL;
     }
     must(e.position > 0 && (size_t)e.position <= text->n);
+    if (!refuse_nul(t, (struct slice){text->p, (size_t)e.position}, err))
+        return NULL;
     text->p += e.position; /* with JSON_DISABLE_EOF_CHECK: the bytes read */
     text->n -= (size_t)e.position;
     return (struct json *)(void *)t;

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_proc.c: limits, random ids, names and roles of threads.
+ */
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+
+#include <cmocka.h>
+
+#include "common/runtime/proc.h"
+
+static void test_fd_limit(void **state)
+{
+    struct rlimit lim;
+
+    (void)state;
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &lim), 0);
+    lim.rlim_cur = 64;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &lim), 0);
+    assert_int_equal(proc_fd_limit(), 64);
+    proc_raise_fd_limit();
+    assert_true(proc_fd_limit() == lim.rlim_max);
+}
+
+static void test_cpus(void **state)
+{
+    (void)state;
+    assert_true(proc_cpus() >= 1);
+}
+
+static void test_random_id(void **state)
+{
+    static const char letters[] = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    char id[6201], again[6201];
+    size_t seen[256] = {0};
+
+    (void)state;
+    id[6200] = 'x';
+    proc_random_id(id, 6200);
+    proc_random_id(again, 6200);
+    assert_int_equal(strlen(id), 6200);
+    assert_int_equal(strspn(id, letters), 6200);
+    assert_string_not_equal(id, again);
+    for (size_t i = 0; i < 6200; i++)
+        seen[(unsigned char)id[i]]++;
+    for (size_t i = 0; i < 62; i++) /* 100 are expected; 30 is seven deviations away */
+        assert_in_range(seen[(unsigned char)letters[i]], 30, 170);
+    proc_random_id(id, 0);
+    assert_int_equal(id[0], 0);
+}
+
+static void *thread_main(void *arg)
+{
+    char name[16] = "";
+
+    assert_null(proc_thread_role_get());
+    proc_thread_role("a-very-long-role-name");
+    assert_string_equal(proc_thread_role_get(), "a-very-long-role-name");
+    assert_int_equal(pthread_getname_np(pthread_self(), name, sizeof(name)), 0);
+    assert_string_equal(name, "a-very-long-rol");
+    PROC_THREAD_IS("a-very-long-role-name");
+    return arg;
+}
+
+static void test_roles(void **state)
+{
+    char before[16] = "", after[16] = "";
+    pthread_t thread;
+
+    (void)state;
+    assert_int_equal(pthread_getname_np(pthread_self(), before, sizeof(before)), 0);
+    proc_thread_role("main");
+    assert_int_equal(pthread_getname_np(pthread_self(), after, sizeof(after)), 0);
+    assert_string_equal(before, after);
+    assert_int_equal(pthread_create(&thread, NULL, thread_main, NULL), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_string_equal(proc_thread_role_get(), "main");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_fd_limit),
+        cmocka_unit_test(test_cpus),
+        cmocka_unit_test(test_random_id),
+        cmocka_unit_test(test_roles),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
