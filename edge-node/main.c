@@ -23,6 +23,7 @@
 #include "edge-node/edge_metric.h"
 #include "edge-node/feed.h"
 #include "edge-node/listener.h"
+#include "edge-node/session_ws.h"
 #include "edge-node/shard.h"
 #include "edge-node/turns.h"
 
@@ -170,6 +171,7 @@ static int make_shards(struct edge *e, int *ret_port, char *why, size_t why_size
     for (int i = 0; i < n; i++) {
         struct shard *sh = &e->shards[i];
         sh->conf = &e->conf;
+        sh->app = &session_ws;
         sh->feed = e->feed;
         sh->inbox = &e->inboxes[i];
         hub_init(&sh->hub, &e->conf, &e->nss, e->feed, e->turns);

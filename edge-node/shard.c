@@ -181,8 +181,7 @@ static int init_lws(struct shard *sh, char *why, size_t why_size)
         .gid = -1,
         .uid = -1,
         .timeout_secs = 10,
-        .options = LWS_SERVER_OPTION_LIBEV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS |
-                   LWS_SERVER_OPTION_VALIDATE_UTF8,
+        .options = LWS_SERVER_OPTION_LIBEV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS,
     };
 
     if (c->tls_certificate[0]) {

@@ -15,10 +15,12 @@
 
 struct lws_context;
 struct lws_vhost;
+struct ws_app;
 
 struct shard {
     int index;
     const struct edge_conf *conf;
+    const struct ws_app *app; /* above the WebSocket */
     struct feed *feed;
     struct feed_shard *inbox;
     struct hub hub;

@@ -1,39 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * transport_ws.c: see transport_ws.h. Each connection's user space is a struct ws_conn; the session
- * in it is the hub's.
+ * transport_ws.c: see transport_ws.h. Each connection's user space is a struct ws_conn; `top` is
+ * what the application made of it.
  *
- * Closing: the code is kept, and sent from the next writable callback (libwebsockets takes a close
- * reason only there); a client that does not drain by CLOSE_WAIT_S is cut.
+ * Reading is ours from the upgrade on (docs/decisions/0004-pings.md): libwebsockets' own reading is
+ * switched off, an ev_io of ours reads (through TLS where there is TLS), ws_frame.c puts messages
+ * together. Writing, the upgrade, HTTP and the TLS handshake are libwebsockets'.
+ *
+ * Closing: the side that closes first sends its frame, then only a close frame is listened for; a
+ * client that neither answers nor drains by CLOSE_WAIT_S is cut. What is buffered is sent first.
  */
 #include "edge-node/transport_ws.h"
 
 #include <errno.h>
+#include <sys/socket.h>
 
 #include <libwebsockets.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 
 #include "common/runtime/conf.h"
 
 #include "edge-node/edge_conf.h"
-#include "edge-node/edge_metric.h"
-#include "edge-node/session.h"
 #include "edge-node/shard.h"
 #include "edge-node/transport_http.h"
+#include "edge-node/ws_frame.h"
 
 #define CLOSE_WAIT_S 5
-#define READ_MAX     4096 /* bytes that one connection is read in one round of the loop */
+#define READ_MAX     4096 /* bytes; a connection is read once in a round of the loop */
 
 struct ws_conn {
-    struct ev_io in; /* our reading: libwebsockets' own is off */
+    struct ev_io in;
     struct lws *wsi;
-    const struct ws_app *app;
-    void *top; /* the application's */
+    void *top; /* NULL: the application has been told of the end */
     SSL *ssl;  /* NULL: plain */
     struct ws_reader reader;
-    struct buf pong;          /* payload of the latest ping, while the client takes nothing */
-    const char *close_reason; /* static */
-    uint16_t close_code;      /* of the frame that is to be sent */
-    bool owes_pong, owes_close, closing, paused, deaf;
+    struct buf pong; /* payload of the latest ping, while the client takes nothing */
+    bool owes_pong, closing, read_wants_write;
 };
 
 static struct ws_conn *conn_of(void *wsi)
@@ -60,7 +63,7 @@ static int write_framed(void *wsi, const char *p, size_t n)
 
     if (lws_write(wsi, bytes, n, LWS_WRITE_HTTP) >= 0)
         return 0;
-    broken(conn_of(wsi));
+    ev_feed_event(shard_of(wsi)->loop, &conn_of(wsi)->in, EV_CUSTOM); /* on_input() ends it */
     return -EPIPE;
 }
 
@@ -76,18 +79,47 @@ static void want_writable(void *wsi)
 
 static void pause_reading(void *wsi, bool on)
 {
-    lws_rx_flow_control(wsi, on ? 0 : 1);
+    struct ws_conn *c = conn_of(wsi);
+    struct shard *sh = shard_of(wsi);
+
+    if (on && !c->closing)
+        ev_io_stop(sh->loop, &c->in);
+    else
+        ev_io_start(sh->loop, &c->in);
+}
+
+/* Control frames may go out behind whatever is buffered: lws_write() keeps the order. */
+static void write_control(struct ws_conn *c, enum ws_opcode type, struct slice payload)
+{
+    char bytes[WS_HEAD_MAX + WS_CONTROL_MAX], *p = bytes + WS_HEAD_MAX;
+    size_t head;
+
+    memcpy(p, payload.p, payload.n);
+    head = ws_put_head(p, payload.n, type);
+    (void)write_framed(c->wsi, p - head, head + payload.n); /* if it fails, the client is gone */
+}
+
+/* Sends our close frame; from now on only the client's is awaited. */
+static void say_close(struct ws_conn *c, int code, struct slice reason)
+{
+    char payload[WS_CONTROL_MAX] = {(char)(code >> 8), (char)code};
+    size_t n = reason.n < sizeof(payload) - 2 ? reason.n : sizeof(payload) - 2;
+
+    memcpy(payload + 2, reason.p, n);
+    c->closing = c->reader.only_close = true;
+    write_control(c, WS_CLOSE, (struct slice){payload, code == WS_CLOSE_NONE ? 0 : n + 2});
 }
 
 static void close_ws(void *wsi, uint16_t code, const char *reason)
 {
     struct ws_conn *c = conn_of(wsi);
 
-    c->closing = true;
-    c->close_code = code;
-    c->close_reason = reason;
+    if (c->closing)
+        return;
+    say_close(c, code, slice_of(reason));
+    pause_reading(wsi, false);
     lws_set_timeout(wsi, PENDING_TIMEOUT_USER_OK, CLOSE_WAIT_S);
-    lws_callback_on_writable(wsi);
+    lws_callback_on_writable(wsi); /* the loop looks at its timers after an event */
 }
 
 static void prefetch(const void *wsi)
@@ -100,7 +132,7 @@ static void prefetch(const void *wsi)
 
 const struct transport transport_ws = {
     .name = "websocket",
-    .head_max = 10,
+    .head_max = WS_HEAD_MAX,
     .frame = frame,
     .write = write_framed,
     .is_choked = is_choked,
@@ -109,6 +141,131 @@ const struct transport transport_ws = {
     .close = close_ws,
     .prefetch = prefetch,
 };
+
+/* ---- reading ---- */
+
+static void tell_end(struct ws_conn *c)
+{
+    struct shard *sh = shard_of(c->wsi);
+    void *top = c->top;
+
+    ev_io_stop(sh->loop, &c->in); /* also what was fed */
+    c->top = NULL;
+    if (top)
+        sh->app->on_close(top);
+}
+
+/* c is freed when this returns, or, if it has still to be sent something, a little later. */
+static void end(struct ws_conn *c)
+{
+    tell_end(c);
+    lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+}
+
+static void on_ping(struct ws_conn *c, struct slice payload)
+{
+    if (!is_choked(c->wsi)) {
+        write_control(c, WS_PONG, payload);
+        return;
+    }
+    /* RFC 6455 5.5.3 allows to answer only the latest: what a client makes us hold is bounded */
+    buf_clear(&c->pong);
+    buf_slice(&c->pong, payload);
+    c->owes_pong = true;
+    lws_callback_on_writable(c->wsi);
+}
+
+static void break_off(struct ws_conn *c, int code)
+{
+    struct shard *sh = shard_of(c->wsi);
+
+    if (code == WS_CLOSE_TOO_BIG) {
+        sh->app->on_too_big(c->top);
+    } else {
+        sh->app->on_peer_close(c->top);
+        close_ws(c->wsi, (uint16_t)code, "");
+    }
+    c->reader.only_close = true;
+}
+
+/* False: the connection has ended. */
+static bool take(struct ws_conn *c, char *p, size_t n)
+{
+    struct shard *sh = shard_of(c->wsi);
+    struct ws_input in = {p, n};
+    struct ws_event e;
+
+    for (;;) {
+        int rc = ws_reader_next(&c->reader, &in, (size_t)sh->conf->frame_max, &e);
+        if (rc == 0)
+            return true;
+        if (rc < 0) {
+            break_off(c, -rc);
+        } else if (e.type == WS_PING) {
+            on_ping(c, e.payload);
+        } else if (e.type == WS_CLOSE) {
+            if (!c->closing) {
+                sh->app->on_peer_close(c->top); /* nothing may be written behind a close frame */
+                say_close(c, ws_close_code(e.payload), SLICE(""));
+            }
+            end(c);
+            return false;
+        } else if (e.type != WS_PONG) {
+            sh->app->on_message(c->top, e.payload, e.type == WS_BINARY);
+        }
+    }
+}
+
+/* Bytes; 0: none now; -EPIPE: the end. */
+static ssize_t read_tls(struct ws_conn *c, char *p, size_t n)
+{
+    int rc;
+
+    ERR_clear_error();
+    rc = SSL_read(c->ssl, p, (int)n);
+    if (rc > 0)
+        return rc;
+    switch (SSL_get_error(c->ssl, rc)) {
+    case SSL_ERROR_WANT_WRITE:
+        c->read_wants_write = true;
+        lws_callback_on_writable(c->wsi);
+        return 0;
+    case SSL_ERROR_WANT_READ:
+        return 0;
+    default:
+        return -EPIPE;
+    }
+}
+
+static ssize_t read_plain(const struct ws_conn *c, char *p, size_t n)
+{
+    ssize_t rc = recv(c->in.fd, p, n, 0);
+
+    if (rc > 0)
+        return rc;
+    return rc < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -EPIPE;
+}
+
+static void on_input(struct ev_loop *loop, struct ev_io *w, int events)
+{
+    struct ws_conn *c = container_of(w, struct ws_conn, in);
+    char bytes[READ_MAX];
+    ssize_t n;
+
+    (void)loop;
+    shard_touch(shard_of(c->wsi));
+    if (events & EV_CUSTOM) { /* it can't be written to */
+        end(c);
+        return;
+    }
+    do { /* with TLS a whole record, at most 16 KiB: the socket does not tell of its rest */
+        n = c->ssl ? read_tls(c, bytes, sizeof(bytes)) : read_plain(c, bytes, sizeof(bytes));
+        if (n < 0)
+            end(c);
+        else if (n > 0 && !take(c, bytes, (size_t)n))
+            n = -EPIPE;
+    } while (n > 0 && c->ssl && SSL_pending(c->ssl));
+}
 
 /* ---- up: libwebsockets' callbacks ---- */
 
@@ -136,12 +293,13 @@ static bool has_argument(struct lws *wsi, const char *name, const char *value)
 /* Before the upgrade: refuse with a status that says why. */
 static int filter(struct lws *wsi)
 {
-    struct shard *sh = lws_context_user(lws_get_context(wsi));
-    char path[128];
+    struct shard *sh = shard_of(wsi);
+    char path[128], text[160];
 
     if (lws_hdr_copy(wsi, path, sizeof(path), WSI_TOKEN_GET_URI) <= 0 ||
-        strcmp(path, WS_PATH) != 0) {
-        lws_return_http_status(wsi, HTTP_STATUS_NOT_FOUND, "WebSocket clients connect to " WS_PATH);
+        strcmp(path, sh->app->path) != 0) {
+        lws_snprintf(text, sizeof(text), "WebSocket clients connect to %s", sh->app->path);
+        lws_return_http_status(wsi, HTTP_STATUS_NOT_FOUND, text);
         return -1;
     }
     if (has_argument(wsi, "format=", "protobuf") || has_argument(wsi, "cf_protocol=", "protobuf")) {
@@ -157,70 +315,45 @@ static int filter(struct lws *wsi)
 
 static void established(struct lws *wsi, struct ws_conn *c)
 {
-    struct shard *sh = lws_context_user(lws_get_context(wsi));
+    struct shard *sh = shard_of(wsi);
 
+    lws_rx_flow_control(wsi, 0); /* it reads no more */
+    c->wsi = wsi;
+    c->ssl = lws_is_ssl(wsi) ? lws_get_ssl(wsi) : NULL;
+    ev_io_init(&c->in, on_input, lws_get_socket_fd(wsi), EV_READ);
+    ev_io_start(sh->loop, &c->in);
+    if (c->ssl) /* what came in one record with the upgrade's last bytes */
+        ev_feed_event(sh->loop, &c->in, EV_READ);
     shard_touch(sh);
-    c->s = session_open(&sh->hub, wsi, &transport_ws, &proto_json);
-    if (sh->hub.draining)
-        session_close(c->s, DISCONNECT_SHUTDOWN);
-}
-
-static void too_big(struct ws_conn *c)
-{
-    buf_done(&c->message);
-    session_close(c->s, DISCONNECT_TOO_BIG);
-}
-
-static void receive(struct lws *wsi, struct ws_conn *c, const char *p, size_t n)
-{
-    struct shard *sh = lws_context_user(lws_get_context(wsi));
-    bool whole = lws_is_final_fragment(wsi) && !lws_remaining_packet_payload(wsi);
-
-    if (!c->s || c->closing)
-        return;
-    shard_touch(sh);
-    if (c->message.n + n > (size_t)sh->conf->frame_max) {
-        too_big(c);
-        return;
-    }
-    if (whole && !c->message.n) {
-        session_on_message(c->s, (struct slice){p ? p : "", n});
-        return;
-    }
-    buf_add(&c->message, p, n);
-    if (whole) {
-        struct buf message = c->message;
-        c->message = BUF_INIT;
-        session_on_message(c->s, buf_as_slice(&message));
-        buf_done(&message);
-    }
+    c->top = sh->app->on_open(sh, wsi);
 }
 
 static int writeable(struct lws *wsi, struct ws_conn *c)
 {
-    struct shard *sh = lws_context_user(lws_get_context(wsi));
+    struct shard *sh = shard_of(wsi);
 
-    if (c->closing) {
-        lws_close_reason(wsi, c->close_code, (unsigned char *)(uintptr_t)c->close_reason,
-                         strlen(c->close_reason));
-        return -1;
+    if (c->read_wants_write) {
+        c->read_wants_write = false;
+        ev_feed_event(sh->loop, &c->in, EV_READ);
     }
-    if (c->s) {
+    if (c->owes_pong && !c->closing) {
+        c->owes_pong = false;
+        write_control(c, WS_PONG, buf_as_slice(&c->pong));
+        buf_done(&c->pong);
+    }
+    if (c->top && !c->closing) {
         shard_touch(sh);
-        session_on_writable(c->s);
+        sh->app->on_writable(c->top);
     }
     return 0;
 }
 
 static void closed(struct lws *wsi, struct ws_conn *c)
 {
-    struct shard *sh = lws_context_user(lws_get_context(wsi));
-
-    shard_touch(sh);
-    if (c->s)
-        session_on_close(c->s);
-    c->s = NULL;
-    buf_done(&c->message);
+    shard_touch(shard_of(wsi));
+    tell_end(c);
+    ws_reader_done(&c->reader);
+    buf_done(&c->pong);
 }
 
 static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in,
@@ -234,16 +367,8 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_ESTABLISHED:
         established(wsi, c);
         return 0;
-    case LWS_CALLBACK_RECEIVE:
-        receive(wsi, c, in, len);
-        return 0;
     case LWS_CALLBACK_SERVER_WRITEABLE:
         return writeable(wsi, c);
-    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
-        if (c->s && !c->closing)
-            session_peer_closes(c->s); /* nothing may be written behind a close frame */
-        c->closing = true;
-        return 0;
     case LWS_CALLBACK_CLOSED:
         closed(wsi, c);
         return 0;
@@ -254,12 +379,12 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     }
 }
 
-/* rx_buffer_size is allocated for each connection; larger reads come in pieces. tx_packet_size: a
- * whole turn's write at once. */
+/* rx_buffer_size is allocated for each connection, and not used: we read. tx_packet_size: a whole
+ * turn's write at once. */
 const struct lws_protocols *transport_ws_protocols(void)
 {
     static const struct lws_protocols list[] = {
-        {"fanfare", on_event, sizeof(struct ws_conn), 512, 0, NULL, 1 << 20},
+        {"fanfare", on_event, sizeof(struct ws_conn), 1, 0, NULL, 1 << 20},
         {NULL, NULL, 0, 0, 0, NULL, 0},
     };
     return list;

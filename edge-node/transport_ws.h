@@ -16,6 +16,18 @@ struct lws;
 struct lws_protocols;
 struct shard;
 
+/* What stands above the WebSocket: the edge's sessions, or a test's echo. `conn` is for the ops of
+ * transport_ws. on_close comes once, whatever was before. */
+struct ws_app {
+    const char *path; /* where clients connect */
+    void *(*on_open)(struct shard *sh, void *conn);
+    void (*on_message)(void *top, struct slice message, bool binary); /* a text is valid UTF-8 */
+    void (*on_too_big)(void *top);    /* longer than frame_max: close it */
+    void (*on_writable)(void *top);   /* want_writable() was asked for */
+    void (*on_peer_close)(void *top); /* nothing may be written any more */
+    void (*on_close)(void *top);      /* conn is gone */
+};
+
 extern const struct transport transport_ws;
 
 /* The protocol list of a shard's vhost. */

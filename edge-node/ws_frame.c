@@ -72,19 +72,18 @@ static bool fill_head(struct ws_reader *r, struct ws_input *in, size_t upto)
 /* 1: the head is whole. 0: more of it must come. */
 static int read_head(struct ws_reader *r, struct ws_input *in, size_t max)
 {
-    size_t more;
+    size_t more, mask;
 
-    if (r->head_n < 2) {
-        if (!fill_head(r, in, 2))
-            return 0;
-        if (!is_head_good(r))
-            return -WS_CLOSE_PROTOCOL;
-    }
+    if (r->head_n < 2 && !fill_head(r, in, 2))
+        return 0;
+    if (!r->only_close && !is_head_good(r))
+        return -WS_CLOSE_PROTOCOL;
     more = long_length(r);
-    if (!fill_head(r, in, 2 + more + 4))
+    mask = r->head[1] & MASKED ? 4 : 0;
+    if (!fill_head(r, in, 2 + more + mask))
         return 0;
     r->left = more ? big_endian(r->head + 2, more) : r->head[1] & 0x7f;
-    if (!is_control(r)) {
+    if (!is_control(r) && !r->only_close) {
         if (r->left > max || r->message.n > max - r->left)
             return r->left >> 63 ? -WS_CLOSE_PROTOCOL : -WS_CLOSE_TOO_BIG;
         if (opcode(r) != WS_CONTINUATION)
@@ -102,6 +101,8 @@ static void unmask(struct ws_reader *r, char *p, size_t n)
     uint64_t wide, word;
     size_t i = 0;
 
+    if (!(r->head[1] & MASKED)) /* only when frames are skipped */
+        return;
     for (size_t k = 0; k < 8; k++)
         turned[k] = mask[(r->turn + k) & 3];
     memcpy(&wide, turned, 8);
@@ -115,6 +116,12 @@ static void unmask(struct ws_reader *r, char *p, size_t n)
     r->turn = (uint8_t)((r->turn + n) & 3);
 }
 
+/* What the caller does not want to hear about, and what is too long for a close frame. */
+static bool is_skipped(const struct ws_reader *r)
+{
+    return r->only_close && (opcode(r) != WS_CLOSE || (r->head[1] & 0x7f) > WS_CONTROL_MAX);
+}
+
 /* The frame's payload is whole; its last part is `part`. */
 static int end_frame(struct ws_reader *r, struct slice part, struct ws_event *ret)
 {
@@ -122,6 +129,8 @@ static int end_frame(struct ws_reader *r, struct slice part, struct ws_event *re
 
     r->in_payload = false;
     r->head_n = 0;
+    if (is_skipped(r))
+        return 0;
     if (!is_control(r) && !(r->head[0] & FIN)) {
         buf_slice(kept, part);
         return 0;
@@ -164,7 +173,8 @@ int ws_reader_next(struct ws_reader *r, struct ws_input *in, size_t max, struct 
         in->n -= part.n;
         r->left -= part.n;
         if (r->left) {
-            buf_slice(is_control(r) ? &r->control : &r->message, part);
+            if (!is_skipped(r))
+                buf_slice(is_control(r) ? &r->control : &r->message, part);
             return 0;
         }
         rc = end_frame(r, part, ret);

@@ -40,6 +40,8 @@ struct ws_reader {
     uint8_t type;    /* of the message that goes on; 0: none */
     bool in_payload; /* the head is whole */
     bool given;      /* the last event lies in message or control */
+    bool
+        only_close; /* set by the caller: nothing but a close frame is an event, nothing an error */
 };
 
 struct ws_event {
@@ -54,7 +56,7 @@ struct ws_input {
 };
 
 /* 1: *ret is the next event. 0: the input is used up. -(a close code): the client broke the
- * protocol, or its message is longer than max; the reader can't go on. */
+ * protocol, or its message is longer than max; now only_close must be set. */
 int ws_reader_next(struct ws_reader *r, struct ws_input *in, size_t max,
                    struct ws_event *ret) _must_check_;
 void ws_reader_done(struct ws_reader *r);
