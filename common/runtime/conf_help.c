@@ -105,19 +105,18 @@ void conf_print_help(const struct conf_program *prog, struct buf *out)
     buf_printf(out, "SYNOPSIS\n       %s [--config FILE] [--set KEY=VALUE]...\n\nDESCRIPTION\n",
                prog->name);
     wrap(out, prog->description, 7);
-    buf_lit(out,
-            "\nOPTIONS\n"
-            "       -c, --config FILE    configuration as JSON (default: $FANFARE_CONFIG)\n"
-            "       -s, --set KEY=VALUE  one key; wins over file and environment\n"
-            "       --check-config       check the configuration and exit\n"
-            "       --print-config       print the effective one, secrets hidden, and exit\n"
-            "       --print-docs         print the keys as Markdown and exit\n"
-            "       -V, --version        print the version and exit\n"
-            "       -h, --help           this text\n\n"
-            "CONFIGURATION\n"
-            "       Later ones win: defaults, the file, the environment, --set. A string can be\n"
-            "       given as KEY_file with the path of a file that holds it. Dots reach into\n"
-            "       objects: --set kafka.bootstrap.servers=kafka:9092.\n\n");
+    buf_lit(out, "\nOPTIONS\n"
+                 "       -c, --config FILE    configuration as JSON (default: $FANFARE_CONFIG)\n"
+                 "       -s, --set KEY=VALUE  one key; wins over file and environment\n"
+                 "       --check-config       check the configuration and exit\n"
+                 "       --print-config       print the effective one, secrets hidden, and exit\n"
+                 "       --print-docs         print the keys as Markdown and exit\n"
+                 "       -V, --version        print the version and exit\n"
+                 "       -h, --help           this text\n\n"
+                 "CONFIGURATION\n"
+                 "       Later ones win: defaults, the file, the environment, --set. A string can\n"
+                 "       be given as KEY_file with the path of a file that holds it. Dots reach\n"
+                 "       into objects: --set kafka.bootstrap.servers=kafka:9092.\n\n");
     help_knobs(out, prog->specs, 7);
     buf_lit(out, "\nEXAMPLES\n");
     for (const char *p = prog->examples; *p;) {
@@ -127,7 +126,7 @@ void conf_print_help(const struct conf_program *prog, struct buf *out)
     }
     buf_printf(out,
                "\nFILES\n"
-               "       The file of --config or $FANFARE_CONFIG, for example /etc/fanfare/%s.json:\n"
+               "       The one of --config or $FANFARE_CONFIG, such as /etc/fanfare/%s.json:\n"
                "       one JSON object, at most 4 MiB. There is no default file.\n",
                strncmp(prog->name, "fanfare-", 8) == 0 ? prog->name + 8 : prog->name);
     buf_lit(out, "\nEXIT STATUS\n"

@@ -19,11 +19,17 @@ void conf_error(struct buf *errors, const char *path, const char *fmt, ...)
 {
     char text[512];
     va_list args;
+    size_t at;
 
     va_start(args, fmt);
     vsnprintf(text, sizeof(text), fmt, args);
     va_end(args);
-    buf_printf(errors, "%s: %s\n", path, text);
+    at = errors->n;
+    buf_printf(errors, "%s: %s", path, text);
+    for (; at < errors->n; at++) /* a name from the file may hold a line break */
+        if ((unsigned char)errors->p[at] < ' ')
+            errors->p[at] = '?';
+    buf_byte(errors, '\n');
 }
 
 const char *conf_type_words(const struct conf_spec *spec)
