@@ -11,7 +11,7 @@ import { Link } from './socket.js';
 
 const DOWN_MS = 3000;     /* how long a cut lasts */
 const SETTLE_MS = 1500;   /* after the last subscribe, before the verdict is given */
-const LIST = 9;
+const LIST = 7;
 
 const $ = (id) => document.getElementById(id);
 const ledger = new Ledger();
