@@ -4,7 +4,8 @@
  * closing brackets to the next comma, until the depth is 0 again.
  *
  * Which kind each open container is stands in one bit of a 64-bit word, so there is no recursion
- * and no memory. Strings are skipped sixteen bytes at a time. No state. @thread any
+ * and no memory. Strings are skipped sixteen bytes at a time. All is inlined into jsoncheck(), so
+ * that the walk lives in registers and not in memory. No state. @thread any
  */
 #include "common/base/jsoncheck.h"
 
@@ -13,6 +14,8 @@
 
 _Static_assert(JSONCHECK_DEPTH <= 64, "one bit a level");
 
+#define HOT static inline __attribute__((always_inline))
+
 struct walk {
     const unsigned char *p, *end;
     uint64_t objects; /* bit 0: the innermost container is an object; bit 1: the one around it … */
@@ -20,7 +23,7 @@ struct walk {
     bool lines; /* a line break was seen */
 };
 
-static inline void skip_space(struct walk *w)
+HOT void skip_space(struct walk *w)
 {
     for (; w->p < w->end && *w->p <= ' '; w->p++) {
         if (*w->p == '\n' || *w->p == '\r')
@@ -31,7 +34,7 @@ static inline void skip_space(struct walk *w)
 }
 
 /* Takes the byte c. */
-static inline bool take(struct walk *w, unsigned char c)
+HOT bool take(struct walk *w, unsigned char c)
 {
     if (w->p == w->end || *w->p != c)
         return false;
@@ -39,12 +42,12 @@ static inline bool take(struct walk *w, unsigned char c)
     return true;
 }
 
-static inline bool is_digit(unsigned char c)
+HOT bool is_digit(unsigned char c)
 {
     return c >= '0' && c <= '9';
 }
 
-static inline bool take_digits(struct walk *w)
+HOT bool take_digits(struct walk *w)
 {
     const unsigned char *start = w->p;
 
@@ -53,7 +56,7 @@ static inline bool take_digits(struct walk *w)
     return w->p > start;
 }
 
-static bool take_number(struct walk *w)
+HOT bool take_number(struct walk *w)
 {
     take(w, '-');
     if (!take(w, '0') && !take_digits(w))
@@ -68,7 +71,7 @@ static bool take_number(struct walk *w)
     return true;
 }
 
-static bool take_word(struct walk *w, struct slice word)
+HOT bool take_word(struct walk *w, struct slice word)
 {
     if ((size_t)(w->end - w->p) < word.n || memcmp(w->p, word.p, word.n) != 0)
         return false;
@@ -76,13 +79,13 @@ static bool take_word(struct walk *w, struct slice word)
     return true;
 }
 
-static inline bool is_hex(unsigned char c)
+HOT bool is_hex(unsigned char c)
 {
     return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
 }
 
 /* After the backslash. */
-static bool take_escape(struct walk *w)
+HOT bool take_escape(struct walk *w)
 {
     if (w->p == w->end)
         return false;
@@ -107,7 +110,7 @@ static bool take_escape(struct walk *w)
 }
 
 /* Characters of more than one byte mostly come in runs. */
-static inline bool take_long_chars(struct walk *w)
+HOT bool take_long_chars(struct walk *w)
 {
     do {
         size_t n = utf8_long_char(w->p, w->end);
@@ -119,7 +122,7 @@ static inline bool take_long_chars(struct walk *w)
     return true;
 }
 
-static inline bool take_string(struct walk *w)
+HOT bool take_string(struct walk *w)
 {
     if (!take(w, '"'))
         return false;
@@ -138,7 +141,7 @@ static inline bool take_string(struct walk *w)
     }
 }
 
-static inline bool take_key(struct walk *w)
+HOT bool take_key(struct walk *w)
 {
     skip_space(w);
     if (!take_string(w))
@@ -147,7 +150,7 @@ static inline bool take_key(struct walk *w)
     return take(w, ':');
 }
 
-static bool take_scalar(struct walk *w)
+HOT bool take_scalar(struct walk *w)
 {
     if (w->p == w->end)
         return false;
@@ -165,20 +168,20 @@ static bool take_scalar(struct walk *w)
     }
 }
 
-static inline bool enter(struct walk *w, bool object)
+HOT bool enter(struct walk *w, bool object)
 {
     w->objects = w->objects << 1 | object;
     return ++w->depth <= JSONCHECK_DEPTH;
 }
 
-static inline void leave(struct walk *w)
+HOT void leave(struct walk *w)
 {
     w->objects >>= 1;
     w->depth--;
 }
 
 /* From where a value must begin to behind its first scalar, or behind an empty container. */
-static bool walk_down(struct walk *w)
+HOT bool walk_down(struct walk *w)
 {
     for (;;) {
         bool object;
@@ -200,7 +203,7 @@ static bool walk_down(struct walk *w)
 }
 
 /* From behind a value to where the next one must begin, or to depth 0. */
-static bool walk_up(struct walk *w)
+HOT bool walk_up(struct walk *w)
 {
     while (w->depth > 0) {
         bool object = w->objects & 1;

@@ -130,6 +130,7 @@ static void test_invalid(void **state)
     assert_int_equal(jsoncheck((struct slice){NULL, 0}), JSONCHECK_INVALID);
     assert_int_equal(jsoncheck(SLICE("1\0")), JSONCHECK_INVALID);
     assert_int_equal(jsoncheck(SLICE("\"a\0b\"")), JSONCHECK_INVALID);
+    assert_int_equal(jsoncheck(SLICE("[0\0,1]")), JSONCHECK_INVALID);
 }
 
 static void test_lines(void **state)
