@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * edge_conf.c: the table behind `fanfare-edge --help`, its parser and docs/gen/edge-config.md.
+ * edge_conf.c: the table behind `fanfare-edge --help`, its parser and docs/gen/fanfare-edge.md.
  * @thread boot
  */
 #include "edge-node/edge_conf.h"
+
+#include "edge-node/edge_metric.h"
 
 #define KNOB(field, type, name, def, min, max, values, unit, doc) \
     CONF_ROW(struct edge_conf, field, type, name, def, min, max, values, unit, doc),
@@ -52,4 +54,5 @@ const struct conf_program edge_program = {
     .specs = specs,
     .size = sizeof(struct edge_conf),
     .check = check,
+    .metrics = edge_metric_specs,
 };

@@ -10,6 +10,8 @@
 
 #include "common/io/redis.h"
 
+#include "fanout-worker/worker_metric.h"
+
 static const struct conf_spec worker_specs[] = {
 #define KNOB(field, type, name, def, min, max, values, unit, doc) \
     CONF_ROW(struct worker_conf, field, type, name, def, min, max, values, unit, doc),
@@ -74,4 +76,5 @@ const struct conf_program worker_program = {
     .specs = worker_specs,
     .size = sizeof(struct worker_conf),
     .check = worker_check,
+    .metrics = worker_metric_specs,
 };

@@ -73,6 +73,8 @@ struct conf_spec {
     size_t sub_size;             /* CONF_TABLE: sizeof its struct */
 };
 
+struct metric_spec;
+
 /* What the program tells about itself. */
 struct conf_program {
     const char *name;              /* "fanfare-edge" */
@@ -83,6 +85,7 @@ struct conf_program {
     size_t size;                   /* sizeof the configuration struct */
     /* Checks across knobs; appends "path: what is wrong\n" lines to errors. May be NULL. */
     void (*check)(const void *conf, struct buf *errors);
+    const struct metric_spec *metrics; /* for --print-docs; may be NULL */
 };
 
 /* Handles --help, --version, --config, --set, --check-config, --print-config, --print-docs (the

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/runtime/conf_impl.h"
+#include "common/runtime/metric.h"
 
 #define WIDTH 79
 
@@ -61,7 +62,7 @@ static bool has_range(const struct conf_spec *spec)
 static void facts(struct buf *out, const struct conf_spec *spec)
 {
     buf_str(out, type_name(spec));
-    if (spec->values)
+    if (spec->values && spec->values[0])
         buf_printf(out, ": %s", spec->values);
     if (spec->unit[0])
         buf_printf(out, ", %s", spec->unit);
@@ -110,7 +111,7 @@ void conf_print_help(const struct conf_program *prog, struct buf *out)
                  "       -s, --set KEY=VALUE  one key; wins over file and environment\n"
                  "       --check-config       check the configuration and exit\n"
                  "       --print-config       print the effective one, secrets hidden, and exit\n"
-                 "       --print-docs         print the keys as Markdown and exit\n"
+                 "       --print-docs         print keys and metrics as Markdown and exit\n"
                  "       -V, --version        print the version and exit\n"
                  "       -h, --help           this text\n\n"
                  "CONFIGURATION\n"
@@ -135,6 +136,16 @@ void conf_print_help(const struct conf_program *prog, struct buf *out)
                  "       2  the configuration is wrong; each error is one line on stderr\n");
 }
 
+/* Text in a cell of a Markdown table: neither its end nor an HTML tag. */
+static void docs_cell(struct buf *out, const char *text)
+{
+    for (const char *p = text; *p; p++) {
+        if (*p == '|' || *p == '<')
+            buf_byte(out, '\\');
+        buf_byte(out, *p == '\n' ? ' ' : (unsigned char)*p);
+    }
+}
+
 static void docs_rows(struct buf *out, const struct conf_spec *specs, const char *prefix)
 {
     for (const struct conf_spec *spec = specs; spec->name; spec++) {
@@ -147,7 +158,9 @@ static void docs_rows(struct buf *out, const struct conf_spec *specs, const char
             else
                 buf_byte(out, (unsigned char)line.p[i]);
         }
-        buf_printf(out, " | %s |\n", spec->doc);
+        buf_lit(out, " | ");
+        docs_cell(out, spec->doc);
+        buf_lit(out, " |\n");
         buf_done(&line);
         if (spec->sub) {
             char inner[128];
@@ -159,10 +172,19 @@ static void docs_rows(struct buf *out, const struct conf_spec *specs, const char
 
 void conf_print_docs(const struct conf_program *prog, struct buf *out)
 {
-    buf_printf(out, "# Configuration of %s\n\nMade by `%s --print-docs`; don't edit.\n\n",
+    buf_printf(out,
+               "# %s\n\nMade by `%s --print-docs` from the tables in the code: don't edit it here, "
+               "`./dev build debug docs` writes it anew.\n\n## Configuration\n\n",
                prog->name, prog->name);
     buf_lit(out, "| key | type | what it does |\n| --- | --- | --- |\n");
     docs_rows(out, prog->specs, "");
+    if (!prog->metrics)
+        return;
+    buf_lit(out, "\n## Metrics\n\n");
+    metric_print_docs(out, prog->metrics);
+    buf_lit(out,
+            "\nAnd of the process: `process_cpu_seconds_total`, `process_resident_memory_bytes`, "
+            "`process_open_fds`, `process_max_fds`, `process_start_time_seconds`.\n");
 }
 
 /* ---- the effective configuration ---- */
