@@ -74,6 +74,14 @@ void publish_add(struct publish *x, struct channel *ch, const struct plog_rec *r
     rec_vec_add(&ch->fresh, r);
 }
 
+/* Replies that wait since the client was choked go first: a subscribe reply may be among them. */
+static bool is_ready(struct session *s)
+{
+    if (s->out.n)
+        session_flush(s);
+    return session_can_take(s);
+}
+
 /* Writes the chunks of b until the client can't take more. */
 static void write_block(struct hub *h, struct session *s, struct sub *sub, const struct block *b)
 {
@@ -82,7 +90,7 @@ static void write_block(struct hub *h, struct session *s, struct sub *sub, const
 
     for (size_t i = 0; i < b->n; i++) {
         const struct chunk *c = &b->chunks[i];
-        if (!session_can_take(s) || s->tr->write(s->conn, b->bytes.p + c->at, c->n) != 0) {
+        if (!is_ready(s) || s->tr->write(s->conn, b->bytes.p + c->at, c->n) != 0) {
             sub_lag(sub, pos);
             return;
         }
@@ -142,7 +150,7 @@ static void write_items(struct hub *h, struct session *s)
         sum += it->block->size;
         n++;
     }
-    if (n == 1 || sum > (size_t)h->conf->write_max || !session_can_take(s)) {
+    if (n == 1 || sum > (size_t)h->conf->write_max || !is_ready(s)) {
         for (it = first; it; it = next_item(x, it))
             write_block(h, s, it->sub, it->block);
         return;
