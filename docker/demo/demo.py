@@ -30,17 +30,22 @@ from stack import NAMESPACE, Stack  # noqa: E402
 
 PAGE = HERE.parents[1] / "edge-node" / "page"
 SPEED = 3600  # one second is one hour
-LEDE = (
-    "One week of 2018 as the US Geological Survey recorded it, replayed with time compressed: one "
-    "second here is one hour then. Each ring is one Kafka record, drawn when it reaches this page."
-)
 
 
 def say(text):
     print(f"demo: {text}", file=sys.stderr, flush=True)
 
 
-def write_demo_json(site, stack, control):
+def lede(speed):
+    hours = speed / 3600
+    then = "one hour" if hours == 1 else f"{hours:g} hours"
+    return (
+        "One week of 2018 as the US Geological Survey recorded it, replayed with time compressed: one "
+        f"second here is {then} then. Each ring is one Kafka record, drawn when it reaches this page."
+    )
+
+
+def write_demo_json(site, stack, control, speed):
     kafka = "Apache Kafka" if stack.real_kafka else "librdkafka’s mock cluster (in place of Kafka)"
     about = {
         "edges": [
@@ -50,7 +55,7 @@ def write_demo_json(site, stack, control):
         "control": control.url,
         "token": control.token,
         "channels": [f"{NAMESPACE}:{name}" for name in assets.CHANNELS],
-        "lede": LEDE,
+        "lede": lede(speed),
         "setup": f"On this machine: replay → {kafka} → one worker → Redis → two edges → this page.",
     }
     (site / "demo.json").write_text(json.dumps(about))
@@ -69,7 +74,7 @@ def demo(directory, real_kafka=False, port=0, speed=SPEED, tell=say):
     stack = Stack(directory, site, tell, real_kafka, port)
     control = Control(stack, tell)
     try:
-        write_demo_json(site, stack, control)
+        write_demo_json(site, stack, control, speed)
         stack.start()
         stack.start_replay(events, speed)
         yield stack, control, f"http://127.0.0.1:{stack.ports['edge-a']}/"
