@@ -56,7 +56,7 @@ static int hex_digit(char c)
 /* NULL if a '%' isn't followed by two hex digits, or for a NUL. */
 static char *percent_decode(struct slice s)
 {
-    char *text = mem_alloc(s.n + 1);
+    char *text = mem_zalloc(s.n + 1); /* zeroed: free_secret() wipes up to a NUL */
     size_t n = 0;
 
     for (size_t i = 0; i < s.n; i++) {
