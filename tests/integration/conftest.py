@@ -6,6 +6,8 @@ topics         Topics on it: create, produce, delete records …
 topic          the name of a new topic of 4 partitions, this test's own
 redis          the session's Redis, emptied before each test
 redis_server   a factory: a Redis of this test's own, redis_server(maxmemory="64mb")
+edges          starts edges on that Redis, without Kafka; the same answer at the end
+fake_log       a log in that Redis, written by hand (FakeLog): what an edge needs of a worker
 nodes          starts Workers and Edges; fails the test if one of them had an accident
 fan            await fan(url or edge, …): a connected FanClient, closed at the test's end
 """
@@ -20,6 +22,7 @@ from harness.client import FanClient
 from harness.kafka import Broker
 from harness.node import Nodes
 from harness.redis import RedisServer
+from harness.stream import FakeLog
 from harness.topics import Topics
 
 _serial = itertools.count(1)
@@ -85,6 +88,25 @@ def nodes(tmp_path, kafka, redis):
     accidents = group.finish()
     if accidents:
         pytest.fail("a node had an accident:\n" + "\n".join(accidents), pytrace=False)
+
+
+@pytest.fixture
+def edges(tmp_path, redis):
+    group = Nodes(tmp_path / "edges", None, redis)
+
+    def make(**config):
+        return group.edge(**{"namespaces": {"": {"topic": "t"}}, "shards": 1} | config)
+
+    yield make
+    accidents = group.finish()
+    if accidents:
+        pytest.fail("an edge had an accident:\n" + "\n".join(accidents), pytrace=False)
+
+
+@pytest.fixture
+def fake_log(redis):
+    with FakeLog(redis, "t") as log:
+        yield log
 
 
 @pytest.fixture

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every bound that a client can meet, and how it is told: close codes and errors."""
+
+import time
+
+import pytest
+
+from harness.client import FanClient, FanError
+
+
+@pytest.fixture
+async def raw(edges, fake_log):
+    """raw(text or bytes, …): an edge's answer to these messages: its close code."""
+    edge = edges(frame_max=2048, connect_timeout="700ms")
+    opened = []
+
+    async def make(*messages, connect=True):
+        client = await FanClient.open(edge.url)
+        opened.append(client)
+        for message in (['{"id":1,"connect":{}}'] if connect else []) + list(messages):
+            await client.send_raw(message)
+        return (await client.wait_closed())[0]
+
+    yield make
+    for client in opened:
+        await client.close()
+
+
+@pytest.mark.parametrize(("size", "expected"), [(2049, 1009), (200000, 1009), (2048, 3501)])
+async def test_frame_max(raw, size, expected):
+    assert await raw('"' + "x" * (size - 2) + '"') == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "\n", "no json", "[]", "5", '{"id":2,"ping":{}', '{"id":-1,"ping":{}}', '{"id":"2","ping":{}}',
+     '{"id":4294967296,"ping":{}}', '{"id":2,"ping":{}}\n}', '{"subscribe":{"channel":"a"}}',
+     '{"id":2,"connect":{}}'],
+)  # fmt: skip
+async def test_what_is_not_the_protocol(raw, text):
+    assert await raw(text) == 3501
+
+
+async def test_the_first_command_is_connect(raw):
+    assert await raw('{"id":1,"subscribe":{"channel":"a"}}', connect=False) == 3501
+
+
+async def test_no_connect_in_time(raw):
+    began = time.monotonic()
+    assert await raw(connect=False) == 3502
+    assert time.monotonic() - began > 0.6
+
+
+async def test_no_pong(edges, fake_log, fan):
+    edge = edges(ping_interval="1s", pong_timeout="500ms")
+    silent = await fan(edge, auto_pong=False)
+    lively = await fan(edge)
+    assert silent.connected["ping"] == 1 and silent.connected["pong"] is True
+    assert (await silent.wait_closed())[0] == 3012
+    await lively.wait(lambda: lively.pings >= 3, "three pings")
+    assert not lively.closed
+
+
+async def test_channels_max(edges, fake_log, fan):
+    client = await fan(edges(channels_max=3))
+    for name in "abc":
+        await client.subscribe(name)
+    with pytest.raises(FanError) as caught:
+        await client.subscribe("d")
+    assert caught.value.code == 106
+    await client.unsubscribe("b")
+    await client.subscribe("d")
+
+
+async def test_a_batch_is_answered_command_by_command(edges, fake_log, fan):
+    client = await fan(edges())
+    replies = await client.batch(
+        [
+            {"ping": {}},
+            {"subscribe": {"channel": "a"}},
+            {"subscribe": {"channel": 1}},
+            {"history": {"channel": "a"}},
+        ]
+    )
+    assert [sorted(set(r) - {"id"})[0] for r in replies] == ["ping", "subscribe", "error", "history"]
+
+
+async def test_too_many_history_requests_at_once(edges, fake_log, fan):
+    client = await fan(edges())
+    replies = await client.batch([{"history": {"channel": f"c{i}"}} for i in range(12)])
+    codes = [r.get("error", {}).get("code") for r in replies]
+    assert codes.count(111) == 4 and codes.count(None) == 8
