@@ -80,7 +80,7 @@ static int read_file(const char *path, char **ret)
 static int key_slot(struct replay *rp, const char *key, unsigned *ret)
 {
     unsigned i = 0;
-    while (i < rp->key_count && strcmp(rp->keys[i], key))
+    while (i < rp->key_count && strcmp(rp->keys[i], key) != 0)
         i++;
     if (i == KEYS_MAX)
         return -E2BIG;
