@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * token.c: see token.h; the only file that sees libjwt.
+ * token.c: see token.h; the only file that sees libjwt, and OpenSSL for a look at the RSA key.
  *
- * Each configured key is tried, and a token counts only if the algorithm it was verified by is that
- * key's own: libjwt takes the algorithm from the token, which is its sender's to choose.
+ * libjwt takes the algorithm from the token, which is its sender's to choose. So the header's alg
+ * is read first and names the one key the token may be verified by: what says HS256 is only ever
+ * compared with the HMAC secret, never with the text of the RSA key.
  */
 #include "common/io/token.h"
 
@@ -12,28 +13,46 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
+
 #include "common/base/clock.h"
 #include "common/runtime/json.h"
 
 #define TOKEN_MAX_BYTES KIB(8)
 #define CHANNELS_MAX    128
-#define HMAC_MIN_BYTES  32 /* RFC 7518 3.2: at least the hash's size */
+#define HMAC_MIN_BYTES  32   /* RFC 7518 3.2: at least the hash's size */
+#define RSA_MIN_BITS    2048 /* RFC 7518 3.3 */
 
 struct token_keys {
     char *hmac, *rsa; /* NULL: not configured */
 };
 
-static bool looks_like_pem(const char *text)
+/* What is wrong with the public key, or NULL. */
+static const char *rsa_problem(const char *pem)
 {
-    const char *begin = strstr(text, "-----BEGIN PUBLIC KEY-----");
+    BIO *bio = BIO_new_mem_buf(pem, -1);
+    EVP_PKEY *key = bio ? PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL) : NULL;
+    const char *problem = NULL;
 
-    return begin && strstr(begin, "-----END PUBLIC KEY-----");
+    if (!key)
+        problem = "is no PEM public key (\"-----BEGIN PUBLIC KEY-----\")";
+    else if (EVP_PKEY_base_id(key) != EVP_PKEY_RSA)
+        problem = "is not the key of RSA";
+    else if (EVP_PKEY_bits(key) < RSA_MIN_BITS)
+        problem = "has fewer than 2048 bits";
+    EVP_PKEY_free(key);
+    BIO_free(bio);
+    ERR_clear_error();
+    return problem;
 }
 
 struct token_keys *token_keys_new(const char *hmac_secret, const char *rsa_public_pem, char *why,
                                   size_t why_size)
 {
     bool has_hmac = hmac_secret && hmac_secret[0], has_rsa = rsa_public_pem && rsa_public_pem[0];
+    const char *problem = has_rsa ? rsa_problem(rsa_public_pem) : NULL;
     struct token_keys *k;
 
     if (!has_hmac && !has_rsa) {
@@ -45,10 +64,8 @@ struct token_keys *token_keys_new(const char *hmac_secret, const char *rsa_publi
                  strlen(hmac_secret), HMAC_MIN_BYTES);
         return NULL;
     }
-    if (has_rsa && !looks_like_pem(rsa_public_pem)) {
-        snprintf(why, why_size,
-                 "token_rsa_public_key is no PEM public key "
-                 "(\"-----BEGIN PUBLIC KEY-----\")");
+    if (problem) {
+        snprintf(why, why_size, "token_rsa_public_key %s", problem);
         return NULL;
     }
     k = mem_zalloc(sizeof(*k));
@@ -66,16 +83,64 @@ void token_keys_free(struct token_keys *k)
     free(k);
 }
 
-static jwt_t *verify(const char *text, const char *key, jwt_alg_t alg)
+/* Three parts of base64url, so that nothing behind this sees other bytes. */
+static bool is_shaped(struct slice s)
 {
+    size_t dots = 0;
+
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+
+        if (c == '.')
+            dots++;
+        else if (!letter && !(c >= '0' && c <= '9') && c != '-' && c != '_')
+            return false;
+    }
+    return dots == 2;
+}
+
+/* The alg an unverified token says it has; JWT_ALG_NONE for all that isn't ours. */
+static int read_alg(const char *text, jwt_alg_t *ret)
+{
+    const char *alg;
     jwt_t *j = NULL;
 
-    if (!key || jwt_decode(&j, text, (const unsigned char *)key, (int)strlen(key)) != 0)
-        return NULL;
-    if (jwt_get_alg(j) == alg)
-        return j;
+    if (jwt_decode(&j, text, NULL, 0) != 0)
+        return -EBADMSG;
+    alg = jwt_get_header(j, "alg");
+    *ret = JWT_ALG_NONE;
+    if (alg && strcmp(alg, "HS256") == 0)
+        *ret = JWT_ALG_HS256;
+    else if (alg && strcmp(alg, "RS256") == 0)
+        *ret = JWT_ALG_RS256;
     jwt_free(j);
-    return NULL;
+    return 0;
+}
+
+static int verify(const struct token_keys *k, const char *text, jwt_t **ret)
+{
+    const char *key = NULL;
+    jwt_alg_t alg;
+    jwt_t *j = NULL;
+    int rc = read_alg(text, &alg);
+
+    if (rc)
+        return rc;
+    if (alg != JWT_ALG_NONE)
+        key = alg == JWT_ALG_HS256 ? k->hmac : k->rsa;
+    if (!key)
+        return -EACCES;
+    rc = jwt_decode(&j, text, (const unsigned char *)key, (int)strlen(key));
+    ERR_clear_error(); /* the thread's error queue is TLS's too */
+    if (rc)
+        return -EACCES;
+    if (jwt_get_alg(j) != alg) {
+        jwt_free(j);
+        return -EACCES;
+    }
+    *ret = j;
+    return 0;
 }
 
 /* ---- claims ---- */
@@ -112,7 +177,8 @@ static int take_string(const struct json *claims, const char *name, char **ret)
     return 0;
 }
 
-/* A time claim: seconds, an integer or not (RFC 7519 NumericDate). 0 if absent. */
+/* A time claim: seconds, an integer or not (RFC 7519 NumericDate). 0 if absent, so what is not
+ * after 1970 becomes its first second: an exp of 0 has passed and doesn't mean never. */
 static int take_time(const struct json *claims, const char *name, int64_t *ret)
 {
     const struct json *j = json_get(claims, name);
@@ -121,9 +187,9 @@ static int take_time(const struct json *claims, const char *name, int64_t *ret)
     *ret = 0;
     if (!j)
         return 0;
-    if (!json_number(j, &seconds) || !(seconds > 0 && seconds < 1e11))
+    if (!json_number(j, &seconds) || !(seconds > -1e11 && seconds < 1e11))
         return -EBADMSG;
-    *ret = (int64_t)seconds;
+    *ret = seconds < 1 ? 1 : (int64_t)seconds;
     return 0;
 }
 
@@ -133,6 +199,8 @@ static int take_claims(const struct json *claims, int64_t leeway, struct token *
     const struct json *info = json_get(claims, "info");
     int rc;
 
+    if (json_kind(claims) != JSON_T_OBJECT)
+        return -EBADMSG;
     if ((rc = take_string(claims, "sub", &t->sub)) ||
         (rc = take_string(claims, "channel", &t->channel)))
         return rc;
@@ -153,20 +221,18 @@ int token_check(const struct token_keys *k, struct slice text, int64_t leeway, s
     struct token t = {0};
     struct json *claims;
     char *copy, *grants;
-    jwt_t *j;
+    jwt_t *j = NULL;
     int rc;
 
     if (text.n > TOKEN_MAX_BYTES)
         return -E2BIG;
-    if (!text.n || memchr(text.p, 0, text.n) || !memchr(text.p, '.', text.n))
+    if (!is_shaped(text))
         return -EBADMSG;
     copy = mem_strndup(text.p, text.n);
-    j = verify(copy, k->hmac, JWT_ALG_HS256);
-    if (!j)
-        j = verify(copy, k->rsa, JWT_ALG_RS256);
+    rc = verify(k, copy, &j);
     free(copy);
-    if (!j)
-        return -EACCES;
+    if (rc)
+        return rc;
     grants = jwt_get_grants_json(j, NULL);
     jwt_free(j);
     if (!grants)
