@@ -88,7 +88,7 @@ static void on_drained(struct ev_loop *loop, struct ev_timer *w, int events)
 
     (void)events;
     for (int i = 0; i < e->shard_count; i++)
-        left += atomic_load(&e->shards[i].sessions);
+        left += atomic_load(&e->shards[i].left);
     if (left && clock_mono_ms() < e->stop_ms)
         return;
     if (left)

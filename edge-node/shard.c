@@ -67,13 +67,21 @@ static void wake(void *arg)
     ev_async_send(sh->loop, &sh->wake);
 }
 
+/* 0 only when all have been told and are gone: a client of the last 100 ms counts too. */
+static void tell_left(struct shard *sh)
+{
+    uint32_t n = sh->hub.session_count;
+
+    atomic_store_explicit(&sh->left, sh->hub.draining || n ? n : 1, memory_order_relaxed);
+}
+
 static void on_tick(struct ev_loop *loop, struct ev_timer *w, int events)
 {
     struct shard *sh = container_of(w, struct shard, tick);
 
     (void)loop, (void)events;
     hub_tick(&sh->hub, clock_mono_ms());
-    atomic_store_explicit(&sh->sessions, sh->hub.session_count, memory_order_relaxed);
+    tell_left(sh);
 }
 
 static void on_order(struct ev_loop *loop, struct ev_async *w, int events)
@@ -91,6 +99,7 @@ static void on_order(struct ev_loop *loop, struct ev_async *w, int events)
         sh->listen_fd = -1;
         shard_touch(sh);
         hub_drain(&sh->hub, (uint64_t)sh->conf->drain_time);
+        tell_left(sh);
     }
 }
 
@@ -211,6 +220,7 @@ int shard_init(struct shard *sh, int index, int listen_fd, char *why, size_t why
 {
     sh->index = index;
     sh->listen_fd = listen_fd;
+    atomic_init(&sh->left, 1);
     lws_set_log_level(LLL_ERR, on_lws_log);
     sh->loop = ev_loop_new(EVFLAG_AUTO);
     must(sh->loop);

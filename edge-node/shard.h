@@ -35,7 +35,7 @@ struct shard {
     struct ev_timer tick, accept_later;
     struct ev_idle soon; /* another turn without sleeping first */
     _Atomic int orders;
-    _Atomic uint32_t sessions; /* for main to see when it is drained */
+    _Atomic uint32_t left; /* clients, for main; not 0 before it drains */
 
     struct lws_context *lws;
     struct lws_vhost *vhost;
