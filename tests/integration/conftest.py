@@ -9,6 +9,7 @@ redis_server   a factory: a Redis of this test's own, redis_server(maxmemory="64
 edges          starts edges on that Redis, without Kafka; the same answer at the end
 fake_log       a log in that Redis, written by hand (FakeLog): what an edge needs of a worker
 nodes          starts Workers and Edges; fails the test if one of them had an accident
+gates          await gates(edge): a Gate, the way to an edge that a test cuts and turns elsewhere
 fan            await fan(url or edge, …): a connected FanClient, closed at the test's end
 """
 
@@ -19,6 +20,7 @@ import re
 import pytest
 
 from harness.client import FanClient
+from harness.gate import Gate
 from harness.kafka import Broker
 from harness.node import Nodes
 from harness.redis import RedisServer
@@ -121,3 +123,16 @@ async def fan():
     yield make
     for client in clients:
         await client.close()
+
+
+@pytest.fixture
+async def gates():
+    opened = []
+
+    async def make(edge):
+        opened.append(await Gate(edge).start())
+        return opened[-1]
+
+    yield make
+    for gate in opened:
+        await gate.stop()
