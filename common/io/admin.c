@@ -79,13 +79,18 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const cha
     const struct admin *a = arg;
     enum MHD_Result rc;
 
-    (void)version, (void)upload, (void)state;
+    (void)version, (void)upload;
+    /* Answered at the first call, so the library closes and doesn't read the body. */
+    if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
+        return respond_text(c, 405, "only GET and HEAD\n", "GET, HEAD");
+    if (!*state) { /* the first call: an answer now would cost the connection */
+        *state = arg;
+        return MHD_YES;
+    }
     if (*upload_size) { /* a body is not read */
         *upload_size = 0;
         return MHD_YES;
     }
-    if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
-        return respond_text(c, 405, "only GET and HEAD\n", "GET, HEAD");
     for (const struct admin_route *r = a->routes; r->path; r++) {
         struct admin_response res = {.status = 200, .content_type = "text/plain"};
         if (strcmp(r->path, url) != 0)
@@ -100,12 +105,30 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const cha
 
 /* ---- the loop ---- */
 
+static unsigned int connections(const struct admin *a)
+{
+    return MHD_get_daemon_info(a->daemon, MHD_DAEMON_INFO_CURRENT_CONNECTIONS)->num_connections;
+}
+
+/* At its limit the library takes the listening socket out of its epoll set, and puts it back only
+ * when it runs next. Nothing would make it run once the last connection is gone, so it runs again
+ * after each run that ended some. */
+static void run(struct admin *a)
+{
+    unsigned int before;
+
+    do {
+        before = connections(a);
+        (void)MHD_run(a->daemon);
+    } while (connections(a) < before);
+}
+
 static void on_io(struct ev_loop *loop, struct ev_io *w, int events)
 {
     struct admin *a = container_of(w, struct admin, io);
 
     (void)loop, (void)events;
-    (void)MHD_run(a->daemon);
+    run(a);
 }
 
 static void on_timer(struct ev_loop *loop, struct ev_timer *w, int events)
@@ -113,7 +136,7 @@ static void on_timer(struct ev_loop *loop, struct ev_timer *w, int events)
     struct admin *a = container_of(w, struct admin, timer);
 
     (void)loop, (void)events;
-    (void)MHD_run(a->daemon);
+    run(a);
 }
 
 static void on_prepare(struct ev_loop *loop, struct ev_prepare *w, int events)
@@ -131,6 +154,14 @@ static void on_prepare(struct ev_loop *loop, struct ev_prepare *w, int events)
 
 /* ---- life ---- */
 
+/* getaddrinfo() takes "" for 0, and cuts what is too big. */
+static bool is_port(const char *text)
+{
+    size_t n = strlen(text);
+
+    return n >= 1 && n <= 5 && strspn(text, "0123456789") == n && atoi(text) <= 65535;
+}
+
 static int split(const char *listen, char *host, size_t host_size, const char **ret_port)
 {
     const char *colon = strrchr(listen, ':');
@@ -142,8 +173,10 @@ static int split(const char *listen, char *host, size_t host_size, const char **
     if (n >= 2 && listen[0] == '[' && listen[n - 1] == ']') {
         listen++;
         n -= 2;
+    } else if (memchr(listen, ':', n)) {
+        return -EINVAL; /* "::1:80": an IPv6 address needs its brackets */
     }
-    if (n >= host_size)
+    if (n >= host_size || !is_port(colon + 1))
         return -EINVAL;
     memcpy(host, listen, n);
     host[n] = '\0';
