@@ -165,6 +165,7 @@ static void end(struct ws_conn *c)
 static void on_ping(struct ws_conn *c, struct slice payload)
 {
     if (!is_choked(c->wsi)) {
+        c->owes_pong = false; /* an older one would come behind this one */
         write_control(c, WS_PONG, payload);
         return;
     }
