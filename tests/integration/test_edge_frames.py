@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Frame integrity: clients that read through a 4 KiB window while they ping, plain and on TLS 1.3.
+
+The edge writes frames it made itself, beside libwebsockets' own control frames and partial writes.
+Whatever the pace: every byte that comes is part of a whole frame, every pong answers its ping, and
+each channel's records come once and in order. The clients really lag, or the test fails.
+"""
+
+import asyncio
+import json
+import os
+import socket
+import ssl
+import struct
+import threading
+
+import pytest
+
+from harness.certificate import make_certificate
+from harness.util import scaled, wait_until
+
+CHANNELS = ["a", "b", "c"]
+RECORDS = 400  # each channel
+PAD = "x" * 1500
+
+
+class SlowClient:
+    """A WebSocket by hand, on blocking sockets in a thread of its own."""
+
+    def __init__(self, edge, tls):
+        self.sock = socket.socket()
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.sock.settimeout(scaled(20))
+        self.sock.connect(("127.0.0.1", edge.port))
+        if tls:
+            self.sock = tls.wrap_socket(self.sock, server_hostname="localhost")
+        self.data = b""
+        self.pubs = {c: [] for c in CHANNELS}
+        self.pongs, self.pings, self.sizes, self.error = [], 0, [], None
+        self.go, self.sending = threading.Event(), threading.Lock()
+        self.sock.sendall(
+            b"GET /connection/websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        while b"\r\n\r\n" not in self.data:
+            self.more(512)
+        head, _, self.data = self.data.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 101"), head
+
+    def more(self, size):
+        data = self.sock.recv(size)
+        assert data, "the edge closed"
+        self.data += data
+
+    def send(self, opcode, payload):
+        mask = os.urandom(4)
+        size = (
+            bytes([0x80 | len(payload)]) if len(payload) < 126 else b"\xfe" + struct.pack(">H", len(payload))
+        )
+        body = bytes(b ^ mask[i % 4] for i, b in enumerate(payload))
+        self.sock.sendall(bytes([0x80 | opcode]) + size + mask + body)
+
+    def ping(self):
+        with self.sending:
+            self.pings += 1
+            self.send(9, b"ping %d" % self.pings)
+
+    def frame(self):
+        """(opcode, payload) of the next frame, checked."""
+        while len(self.data) < 2:
+            self.more(700)
+        first, length, at = self.data[0], self.data[1], 2
+        assert first & 0xF0 == 0x80, f"not the start of a whole frame: {self.data[:40]!r}"
+        assert first & 0x0F in (1, 9, 10), f"opcode {first & 15}: {self.data[:40]!r}"
+        assert not length & 0x80, "a server must not mask"
+        if length >= 126:
+            wide = 2 if length == 126 else 8
+            while len(self.data) < 2 + wide:
+                self.more(700)
+            length, at = int.from_bytes(self.data[2 : 2 + wide], "big"), 2 + wide
+        while len(self.data) < at + length:
+            self.more(700)
+        payload, self.data = self.data[at : at + length], self.data[at + length :]
+        self.sizes.append(length)
+        return first & 0x0F, payload
+
+    def take(self):
+        opcode, payload = self.frame()
+        if opcode == 10:
+            self.pongs.append(payload)
+            return
+        for line in payload.decode().split("\n"):
+            reply = json.loads(line)
+            if "push" in reply:
+                push = reply["push"]
+                self.pubs[push["channel"]].append(push["pub"]["data"]["n"])
+            elif not reply:
+                with self.sending:
+                    self.send(1, b"{}")
+
+    def start(self):
+        commands = [{"id": 1, "connect": {}}]
+        commands += [{"id": 2 + i, "subscribe": {"channel": c}} for i, c in enumerate(CHANNELS)]
+        self.send(1, "\n".join(map(json.dumps, commands)).encode())
+        answered = 0
+        while answered < len(commands):
+            opcode, payload = self.frame()
+            answered += payload.count(b'"id":')
+        self.sizes.clear()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def done(self):
+        return all(len(p) >= RECORDS for p in self.pubs.values()) and self.pongs[-1:] == [
+            b"ping %d" % self.pings
+        ]
+
+    def progress(self):
+        pubs = {c: len(p) for c, p in self.pubs.items()}
+        return f"{pubs}, {len(self.pongs)} pongs of {self.pings}, {len(self.sizes)} frames"
+
+    def run(self):
+        try:
+            self.go.wait()
+            while not self.done():
+                self.take()
+                if self.pings < 40 and len(self.sizes) % 3 == 0:
+                    self.ping()
+        except Exception as e:  # shown by the test
+            self.error = e
+
+
+@pytest.mark.parametrize("how", ["plain", "tls"])
+async def test_slow_readers_get_whole_frames_in_order(edges, fake_log, fan, tmp_path, how):
+    settings, tls = {}, None
+    if how == "tls":
+        certificate, key = make_certificate(tmp_path)
+        settings = {"tls_certificate": str(certificate), "tls_key": str(key)}
+        tls = ssl.create_default_context(cafile=certificate)
+        tls.minimum_version = ssl.TLSVersion.TLSv1_3
+        tls.set_alpn_protocols(["h2", "http/1.1"])
+    edge = edges(ping_interval="1s", pong_timeout="60s", **settings)
+    slow = [SlowClient(edge, tls) for _ in range(4)]
+    if tls:
+        assert slow[0].sock.version() == "TLSv1.3"
+        assert slow[0].sock.selected_alpn_protocol() == "http/1.1"
+    for client in slow:
+        client.start()
+    fast = await fan(edge, **({"ssl": tls, "server_hostname": "localhost"} if tls else {}))
+    for channel in CHANNELS:
+        await fast.subscribe(channel)
+    for first in range(0, RECORDS, 50):
+        fake_log.append([(c, {"n": n, "pad": PAD}) for n in range(first, first + 50) for c in CHANNELS])
+        for client in slow:
+            client.ping()
+        if first == RECORDS // 2:  # nobody reads yet: all must have fallen behind by now
+            await asyncio.to_thread(edge.wait_metric, "fanfare_edge_lagging", 4)
+            for client in slow:
+                client.go.set()
+    for channel in CHANNELS:
+        await fast.wait_pubs(channel, RECORDS, timeout=40)
+        assert [p["data"]["n"] for p in fast.pubs[channel]] == list(range(RECORDS))
+    await asyncio.to_thread(
+        wait_until,
+        lambda: all(c.error or c.done() for c in slow),
+        lambda: f"all are read: {[c.progress() for c in slow]}",
+        20,
+    )
+    for client in slow:
+        assert client.error is None, repr(client.error)
+        assert client.pubs == {c: list(range(RECORDS)) for c in CHANNELS}
+        # One that waits may give way to a newer one (RFC 6455, 5.5.3); each answers a ping, in order.
+        numbers = [int(pong.removeprefix(b"ping ")) for pong in client.pongs]
+        assert numbers == sorted(set(numbers)) and len(numbers) >= 10
+        assert max(client.sizes) > 30000, "no coalesced frame: the test does not test what it is for"
+        client.sock.close()
+
+
+@pytest.mark.parametrize("size", [100, 125, 126, 127, 65400, 65535, 65536, 65537, 200000])
+async def test_length_borders(edges, fake_log, fan, size):
+    client = await fan(edges())
+    await client.subscribe("a")
+    # What stands around the value, so that the frame's payload has exactly `size` bytes.
+    around = len('{"push":{"channel":"a","pub":{"data":"","offset":1}}}')
+    text = "y" * (size - around)
+    fake_log.append([("a", text)])
+    (pub,) = await client.wait_pubs("a", 1)
+    assert pub["data"] == text
+    assert client.frames[-1][1] == size
