@@ -72,6 +72,7 @@ static enum MHD_Result not_found(struct MHD_Connection *c, const struct admin_ro
     return rc;
 }
 
+/* NOLINTNEXTLINE(readability-function-size): libmicrohttpd's signature */
 static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const char *url,
                                   const char *method, const char *version, const char *upload,
                                   size_t *upload_size, void **state)
@@ -159,7 +160,7 @@ static bool is_port(const char *text)
 {
     size_t n = strlen(text);
 
-    return n >= 1 && n <= 5 && strspn(text, "0123456789") == n && atoi(text) <= 65535;
+    return n >= 1 && n <= 5 && strspn(text, "0123456789") == n && strtol(text, NULL, 10) <= 65535;
 }
 
 static int split(const char *listen, char *host, size_t host_size, const char **ret_port)
@@ -249,14 +250,16 @@ struct admin *admin_new(struct ev_loop *loop, const char *listen, const struct a
 
 int admin_port(const struct admin *a)
 {
-    struct sockaddr_storage ss;
-    socklen_t n = sizeof(ss);
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } sa = {.v6 = {0}};
+    socklen_t n = sizeof(sa);
 
-    if (getsockname(a->fd, (struct sockaddr *)&ss, &n) != 0)
+    if (getsockname(a->fd, &sa.any, &n) != 0)
         return 0;
-    if (ss.ss_family == AF_INET6)
-        return ntohs(((struct sockaddr_in6 *)(void *)&ss)->sin6_port);
-    return ntohs(((struct sockaddr_in *)(void *)&ss)->sin_port);
+    return ntohs(sa.any.sa_family == AF_INET6 ? sa.v6.sin6_port : sa.v4.sin_port);
 }
 
 void admin_free(struct admin *a)

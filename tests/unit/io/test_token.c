@@ -3,6 +3,7 @@
  * test_token.c: good tokens and keys; forged ones, out of time, out of shape, out of bounds.
  */
 #include <errno.h>
+#include <inttypes.h>
 
 #include "common/base/clock.h"
 #include "common/io/token.h"
@@ -158,8 +159,8 @@ static int check_at(const char *name, int64_t seconds_from_now, int64_t leeway)
     struct buf b;
     int r;
 
-    snprintf(claims, sizeof(claims), "{\"%s\":%lld}", name,
-             (long long)(clock_wall_ms() / 1000 + seconds_from_now));
+    snprintf(claims, sizeof(claims), "{\"%s\":%" PRId64 "}", name,
+             clock_wall_ms() / 1000 + seconds_from_now);
     b = make(HS256, claims, &by_hmac);
     r = token_check(both, buf_as_slice(&b), leeway, &t);
     token_done(&t);
