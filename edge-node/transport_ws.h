@@ -6,7 +6,7 @@
  * The fast path: lws_write(wsi, bytes, n, LWS_WRITE_HTTP) on an established WebSocket sends bytes
  * that are framed already, keeps partial writes and control frames in order, and works under TLS.
  * It is undocumented (rops_write_role_protocol_ws, `send_raw`, in 4.1.6 and in 5.0); this file owns
- * it, and tests/integration/test_frames.py guards it. @thread shard
+ * it, and tests/integration/test_edge_frames.py guards it. @thread shard
  */
 #pragma once
 
