@@ -47,10 +47,11 @@ struct edge {
     char node[128];
 };
 
-static int fail(const char *what)
+/* Half a boot is not taken apart: the system does that. */
+static _Noreturn void fail(const char *what)
 {
     fprintf(stderr, "fanfare-edge: %s\n", what);
-    return 1;
+    _exit(1);
 }
 
 /* ---- admin ---- */
@@ -262,7 +263,7 @@ static void stop(struct edge *e)
 
 int main(int argc, char **argv)
 {
-    struct edge e = {0};
+    static struct edge e; /* routes and watchers point at it */
     char why[512] = "";
     int rc = conf_load(&edge_program, argc, argv, &e.conf);
 
@@ -271,9 +272,9 @@ int main(int argc, char **argv)
     log_init("fanfare-edge", (enum log_level)e.conf.log_level);
     proc_thread_role("main");
     if (boot(&e, why, sizeof(why)) != 0)
-        return fail(why);
+        fail(why);
     ev_run(e.loop, 0);
-    stop(&e);
+    stop(&e); /* the admin listener with its routes, too */
     log_info("stopped", " node=%s", log_value(slice_of(e.node)));
     conf_done(&edge_program, &e.conf);
     return 0;

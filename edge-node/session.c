@@ -148,21 +148,24 @@ void session_on_writable(struct session *s)
 
 /* ---- time ---- */
 
+/* Milliseconds until what ends at exp_s is over, grace included; <= 0: it is. */
+static int64_t grace_left(int64_t exp_s)
+{
+    if (!exp_s || exp_s > INT64_MAX / 2000)
+        return INT64_MAX;
+    return exp_s * 1000 + AUTH_GRACE_MS - clock_wall_ms();
+}
+
 static uint64_t next_expiry(const struct session *s, uint64_t now_ms)
 {
-    uint64_t next = UINT64_MAX;
-    int64_t ttl;
+    int64_t left = grace_left(s->user ? s->user->exp_s : 0);
 
-    if (s->user && s->user->exp_s) {
-        ttl = auth_ttl(s->user->exp_s);
-        next = now_ms + (uint64_t)ttl * 1000 + AUTH_GRACE_MS;
-    }
     for (const struct sub *sub = s->subs; sub; sub = sub->next) {
-        uint64_t at = now_ms + (uint64_t)auth_ttl(sub->exp_s) * 1000 + AUTH_GRACE_MS;
-        if (sub->exp_s && at < next)
-            next = at;
+        int64_t of_sub = grace_left(sub->exp_s);
+        if (of_sub < left)
+            left = of_sub;
     }
-    return next;
+    return now_ms + (left > 0 ? (uint64_t)left : 0);
 }
 
 void session_set_timer(struct session *s)
@@ -191,7 +194,7 @@ static void ping(struct session *s, uint64_t now_ms)
 
 static bool is_expired(int64_t exp_s)
 {
-    return exp_s && clock_wall_ms() > exp_s * 1000 + AUTH_GRACE_MS;
+    return grace_left(exp_s) <= 0;
 }
 
 static void expire_subs(struct session *s)
