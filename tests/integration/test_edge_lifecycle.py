@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An edge's beginning and end, its health, and a Redis that dies or loses everything beneath it."""
+
+import asyncio
+import time
+
+import pytest
+
+from harness.stream import FakeLog
+from harness.util import free_port
+
+
+def numbers(first, count):
+    return [("a", n) for n in range(first, first + count)]
+
+
+def got(client):
+    return [p["data"] for p in client.pubs["a"]]
+
+
+def test_health_and_metrics(edges, redis):
+    edge = edges()
+    for port in (None, edge.address):
+        assert edge.get("/health/live", port) == (200, "ok\n")
+        status, why = edge.get("/health/ready", port)
+        assert status == 503 and ("topic t" in why or "Redis" in why)
+    with FakeLog(redis, "t"):
+        for port in (None, edge.address):
+            edge.wait_for(lambda p=port: edge.get("/health/ready", p)[0] == 200, "ready", 10)
+    assert edge.metrics().total("fanfare_edge_redis_up") == 1
+    assert edge.metrics().total("process_open_fds") > 5
+    assert edge.get("/metrics", edge.address)[0] == 404  # not on the client port
+    assert edge.get("/nothing")[0] == 404
+
+
+async def test_sigterm_tells_clients_and_ends(edges, fake_log, fan):
+    edge = edges(drain_time="1s")
+    clients = [await fan(edge) for _ in range(20)]
+    began = time.monotonic()
+    ending = asyncio.create_task(asyncio.to_thread(edge.stop))
+    for client in clients:
+        assert (await client.wait_closed())[0] == 3001
+    assert await ending == 0
+    assert time.monotonic() - began < 3.5
+
+
+async def test_sigterm_ends_in_time_with_clients_that_do_not_read(edges, fake_log, fan):
+    edge = edges(drain_time="500ms")
+    client = await fan(edge)
+    await client.subscribe("a")
+    client.pause()
+    for _ in range(8):
+        fake_log.append([("a", "x" * 2000) for _ in range(500)])
+    await asyncio.to_thread(edge.wait_metric, "fanfare_edge_lagging", 1)
+    began = time.monotonic()
+    assert await asyncio.to_thread(edge.stop) == 0
+    assert time.monotonic() - began < 0.5 + 2 + 1.5
+
+
+def test_a_second_edge_on_the_port_refuses(edges, fake_log):
+    first = edges()
+    second = edges(start=False, listen=first.address)
+    second.launch()
+    second.expect_exit(1)
+    assert second.wait(10) == 1
+    log = "\n".join(second.lines())
+    assert first.address in log and "in use" in log
+    assert first.get("/health/live")[0] == 200
+
+
+def test_no_redis_at_start(edges):
+    port = free_port()
+    edge = edges(start=False, redis_url=f"redis://127.0.0.1:{port}")
+    edge.launch()
+    edge.expect_exit(1)
+    assert edge.wait(10) == 1
+    assert f"redis_url redis://127.0.0.1:{port}" in "\n".join(edge.lines())
+
+
+def rebuild(log, values):
+    """What a worker does for an absent stream: the same records at the same positions."""
+    log.last = [0] * log.partitions
+    log.append(values)
+
+
+@pytest.mark.parametrize("how", ["killed", "flushed"])
+async def test_redis_loses_everything(edges, redis_server, fan, how):
+    redis = redis_server()
+    with FakeLog(redis, "t") as log:
+        edge = edges(redis=redis)
+        client = await fan(edge)
+        await client.subscribe("a")
+        log.append(numbers(0, 50))
+        await client.wait_pubs("a", 50)
+        if how == "killed":
+            await asyncio.to_thread(redis.kill)
+            await asyncio.to_thread(edge.wait_metric, "fanfare_edge_redis_downs_total", 1)
+            await asyncio.to_thread(redis.start)
+        else:
+            redis.flush()
+        log.register()
+        for first in range(0, 60, 10):  # the old ones again, then ten new ones
+            if first == 0:
+                rebuild(log, numbers(0, 10))
+            else:
+                log.append(numbers(first, 10))
+        await client.wait_pubs("a", 60, timeout=15)
+        log.append(numbers(60, 10))
+        await client.wait_pubs("a", 70, timeout=15)
+        assert got(client) == list(range(70))
+        assert not client.pushes
+        late = await fan(edge)
+        sub = await late.subscribe("a", offset=1, epoch=log.log)
+        assert sub["recovered"]
+        await late.wait_pubs("a", 69)
+        assert got(late) == list(range(1, 70))
+
+
+async def test_redis_stops_for_a_while(edges, redis_server, fan):
+    """Nothing is lost when Redis only was away: it stops, and goes on with what it has."""
+    redis = redis_server()
+    with FakeLog(redis, "t") as log:
+        client = await fan(edges(redis=redis))
+        await client.subscribe("a")
+        log.append(numbers(0, 10))
+        await client.wait_pubs("a", 10)
+        for kind in (b"normal", b"pubsub"):
+            redis.client().execute_command("CLIENT", "KILL", "TYPE", kind, "SKIPME", "yes")
+        log.append(numbers(10, 10))
+        await client.wait_pubs("a", 20)
+        assert got(client) == list(range(20))
