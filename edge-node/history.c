@@ -127,6 +127,8 @@ static void forward(struct history_req *q)
                 fail(q, ERROR_UNRECOVERABLE_POSITION);
                 return;
             }
+            if (q->pos < page->from)
+                q->pos = page->from; /* nothing is kept there, so nothing was looked at */
             v = &q->ch->paged;
             if (q->ch->paged_turn != q->ch->h->turn)
                 v = &(const struct rec_vec){NULL, 0, 0};
