@@ -10,6 +10,7 @@
 void block_done(struct block *b)
 {
     buf_done(&b->bytes);
+    buf_done(&b->message);
     free(b->chunks);
     *b = (struct block){0};
 }
@@ -23,7 +24,6 @@ static struct chunk *chunk_add(struct block *b)
     return &b->chunks[b->n++];
 }
 
-/* Where a record's message can begin: a view of the block's tail as a batch of its own. */
 static void chunk_close(struct block *b, const struct transport *tr, bool binary, size_t payload)
 {
     struct chunk *c = &b->chunks[b->n - 1];
@@ -34,33 +34,39 @@ static void chunk_close(struct block *b, const struct transport *tr, bool binary
     b->size += c->n;
 }
 
-void block_encode(struct block *b, const struct proto *proto, const struct transport *tr,
-                  const struct plog_rec *const *recs, size_t n, size_t write_max, bool bare)
+/* Adds a record's message to the chunk that begins at `payload`; false if it would grow over
+ * write_max: it begins the next one. */
+static bool chunk_take(struct block *b, const struct block_how *how, size_t payload,
+                       const struct plog_rec *r)
 {
-    struct slice channel = plog_rec_channel(recs[0]);
-    struct buf batch = BUF_INIT;
+    struct chunk *c = &b->chunks[b->n - 1];
+
+    b->message.n = 0;
+    how->proto->push_pub(&b->message, plog_rec_channel(r), r, how->bare);
+    if (c->count && b->bytes.n - payload + b->message.n + 1 > how->write_max)
+        return false;
+    if (c->count && !how->proto->binary)
+        buf_byte(&b->bytes, '\n');
+    buf_add(&b->bytes, b->message.p, b->message.n);
+    c->count++;
+    c->last = r->pos;
+    return true;
+}
+
+void block_encode(struct block *b, const struct block_how *how, const struct rec_vec *recs)
+{
+    size_t i = 0;
 
     b->bytes.n = b->n = b->size = 0;
-    b->first = recs[0]->pos;
-    b->last = recs[n - 1]->pos;
-    for (size_t i = 0; i < n;) {
-        struct chunk *c = chunk_add(b);
-        size_t payload = b->bytes.n + tr->head_max;
-        c->count = 0;
-        buf_reserve(&b->bytes, tr->head_max);
+    b->first = recs->v[0]->pos;
+    b->last = recs->v[recs->n - 1]->pos;
+    while (i < recs->n) {
+        size_t payload = b->bytes.n + how->tr->head_max;
+        *chunk_add(b) = (struct chunk){0};
+        buf_reserve(&b->bytes, how->tr->head_max);
         b->bytes.n = payload;
-        do {
-            batch.n = 0;
-            proto->push_pub(&batch, channel, recs[i], bare);
-            if (c->count && b->bytes.n - payload + batch.n + 1 > write_max)
-                break;
-            if (c->count && !proto->binary)
-                buf_byte(&b->bytes, '\n');
-            buf_add(&b->bytes, batch.p, batch.n);
-            c->count++;
-            c->last = recs[i]->pos;
-        } while (++i < n);
-        chunk_close(b, tr, proto->binary, payload);
+        while (i < recs->n && chunk_take(b, how, payload, recs->v[i]))
+            i++;
+        chunk_close(b, how->tr, how->proto->binary, payload);
     }
-    buf_done(&batch);
 }

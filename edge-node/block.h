@@ -22,13 +22,20 @@ struct chunk {
 
 struct block {
     struct buf bytes;
+    struct buf message; /* scratch */
     struct chunk *chunks;
     size_t n, cap;
     uint64_t first, last; /* positions */
     size_t size;          /* of all chunks */
 };
 
+struct block_how {
+    const struct proto *proto;
+    const struct transport *tr;
+    size_t write_max;
+    bool bare; /* no positions: a channel that is live only */
+};
+
 void block_done(struct block *b);
-/* Encodes recs[0..n) (ascending) of one channel. */
-void block_encode(struct block *b, const struct proto *proto, const struct transport *tr,
-                  const struct plog_rec *const *recs, size_t n, size_t write_max, bool bare);
+/* Encodes one channel's records (at least one, ascending). */
+void block_encode(struct block *b, const struct block_how *how, const struct rec_vec *recs);

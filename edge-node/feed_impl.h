@@ -70,7 +70,7 @@ struct feed {
     struct ev_async asked; /* shards */
     struct ev_async stop;
     struct ev_timer tick; /* 100 ms */
-    uint64_t ticks;
+    uint64_t ticks, started_ms;
 
     struct link control; /* topics, beacon, CLIENT UNBLOCK */
     struct link history; /* pages */

@@ -119,6 +119,8 @@ static void forward(struct history_req *q)
         uint64_t upto;
         if (hub_scan(q->ch, q->pos) == 0) {
             upto = q->ch->scan_upto;
+            if (upto < t->cursor) /* else the plog's links led straight to the channel's records */
+                q->seen += upto - q->pos;
         } else {
             page = hub_page(&q->w, t, q->pos);
             if (!page)
@@ -133,11 +135,11 @@ static void forward(struct history_req *q)
             if (q->ch->paged_turn != q->ch->h->turn)
                 v = &(const struct rec_vec){NULL, 0, 0};
             upto = page->upto;
+            q->seen += upto - q->pos;
         }
         for (size_t i = 0; i < v->n; i++)
             if (v->v[i]->pos > q->pos)
                 take(q, v->v[i]);
-        q->seen += upto - q->pos;
         q->pos = upto;
         if (q->seen > HISTORY_BUDGET && !is_full(q)) {
             fail(q, ERROR_TOO_MANY_REQUESTS);

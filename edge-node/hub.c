@@ -194,7 +194,7 @@ int hub_resolve(struct hub *h, struct channel *ch, const struct topic_view **ret
     if (v->unmapped && v->partitioner != PARTITIONER_ANY)
         return -EXDEV;
     if (ch->tail &&
-        (atomic_load(&ch->tail->p->state) == PLOG_GONE || strcmp(ch->tail->p->log, v->log)))
+        (atomic_load(&ch->tail->p->state) == PLOG_GONE || strcmp(ch->tail->p->log, v->log) != 0))
         return -ESTALE; /* its turn to be told comes with the plog's signal */
     if (!ch->tail && !ch->any) {
         if (v->partitioner == PARTITIONER_ANY) {

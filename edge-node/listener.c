@@ -62,14 +62,16 @@ static int open_one(const struct addrinfo *ai, bool reuse_port)
 
 static int port_of(int fd)
 {
-    struct sockaddr_storage ss;
-    socklen_t n = sizeof(ss);
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } at = {0};
+    socklen_t n = sizeof(at);
 
-    if (getsockname(fd, (struct sockaddr *)&ss, &n) != 0)
+    if (getsockname(fd, &at.any, &n) != 0)
         return 0;
-    if (ss.ss_family == AF_INET6)
-        return ntohs(((struct sockaddr_in6 *)(void *)&ss)->sin6_port);
-    return ntohs(((struct sockaddr_in *)(void *)&ss)->sin_port);
+    return ntohs(at.any.sa_family == AF_INET6 ? at.v6.sin6_port : at.v4.sin_port);
 }
 
 static void set_port(struct addrinfo *ai, int port)

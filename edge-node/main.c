@@ -120,20 +120,20 @@ static int check_redis(const struct edge_conf *c, char *why, size_t why_size)
 {
     struct redis_opts opts = {
         .url = c->redis_url, .password = c->redis_password, .connect_ms = 3000, .reply_ms = 3000};
-    char text[160];
+    char text[160] = "", where[REDIS_WHERE_MAX];
     struct redis_sync *s = redis_sync_open(&opts, text, sizeof(text));
     const struct redis_reply *r;
     int rc = 0;
 
+    redis_url_where(c->redis_url, where);
     if (!s) {
-        snprintf(why, why_size, "redis_url %s: %s; start Redis or set redis_url", c->redis_url,
-                 text);
+        snprintf(why, why_size, "no Redis at %s (%s); start it, or set redis_url", where, text);
         return -1;
     }
     r = redis_sync_cmd(s, 1, (struct slice[]){SLICE("PING")});
     if (!r || redis_type(r) == REDIS_T_ERROR) {
         struct slice said = r ? redis_str(r) : slice_of(redis_sync_why(s));
-        snprintf(why, why_size, "redis_url %s: %.*s", c->redis_url, (int)said.n, said.p);
+        snprintf(why, why_size, "Redis at %s: %.*s", where, (int)said.n, said.p);
         rc = -1;
     }
     redis_sync_close(s);
@@ -214,6 +214,7 @@ static void catch_signals(struct edge *e)
 static int boot(struct edge *e, char *why, size_t why_size)
 {
     struct buf errors = BUF_INIT;
+    char admin[ADMIN_ADDRESS_MAX];
     int port = 0;
 
     proc_raise_fd_limit();
@@ -234,10 +235,10 @@ static int boot(struct edge *e, char *why, size_t why_size)
     feed_start(e->feed);
     for (int i = 0; i < e->shard_count; i++)
         shard_start(&e->shards[i]);
-    log_info("ready", " node=%s shards=%d listen=%.*s:%d admin=127.0.0.1:%d",
-             log_value(slice_of(e->node)), e->shard_count,
-             (int)(strrchr(e->conf.listen, ':') - e->conf.listen), e->conf.listen, port,
-             e->admin ? admin_port(e->admin) : 0);
+    admin_address(e->admin, admin);
+    log_info("ready", " node=%s shards=%d listen=%.*s:%d admin=%s", log_value(slice_of(e->node)),
+             e->shard_count, (int)(strrchr(e->conf.listen, ':') - e->conf.listen), e->conf.listen,
+             port, admin);
     return 0;
 }
 

@@ -43,8 +43,6 @@ bool proto_error_is_temporary(int code)
 const char *proto_close_text(int code)
 {
     switch (code) {
-    case UNSUB_SERVER:
-        return "server unsubscribe";
     case UNSUB_INSUFFICIENT:
     case DISCONNECT_INSUFFICIENT_STATE:
         return "insufficient state";
@@ -56,8 +54,6 @@ const char *proto_close_text(int code)
         return "internal server error";
     case DISCONNECT_EXPIRED:
         return "connection expired";
-    case DISCONNECT_SLOW:
-        return "slow";
     case DISCONNECT_NO_PONG:
         return "no pong";
     case DISCONNECT_INVALID_TOKEN:
@@ -68,8 +64,6 @@ const char *proto_close_text(int code)
         return "stale";
     case DISCONNECT_NOT_AVAILABLE:
         return "not available";
-    case DISCONNECT_CHANNEL_LIMIT:
-        return "channel limit";
     case DISCONNECT_TOO_BIG:
         return "message too big";
     default:

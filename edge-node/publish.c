@@ -16,7 +16,7 @@
 
 /* Sessions; their own structs are fetched twice as far ahead. Measured with libwebsockets' own
  * per-connection structs: it removes half of what they cost. */
-#define PREFETCH_AHEAD 6
+#define PREFETCH_AHEAD ((size_t)6)
 
 /* One block for one subscriber. */
 struct item {
@@ -112,25 +112,28 @@ static void publish_one(struct hub *h, struct channel *ch, const struct block *b
     }
 }
 
-static void gather(struct hub *h, struct channel *ch, const struct block *b)
+static void gather_one(struct publish *x, const struct hub_slot *slot, const struct block *b)
 {
-    struct publish *x = h->publish;
+    struct session *s = slot->s;
+    uint32_t at = (uint32_t)x->items_n;
 
-    for (uint32_t i = 0; i < ch->live; i++) {
-        struct session *s = ch->slots[i].s;
-        GROW(x->items, x->items_n, x->items_cap);
-        x->items[x->items_n] = (struct item){ch->slots[i].sub, b, 0, (uint32_t)x->items_n};
-        if (!s->gather) {
-            GROW(x->sessions, x->sessions_n, x->sessions_cap);
-            x->sessions[x->sessions_n++] = s;
-            s->gather = (uint32_t)x->items_n + 1;
-        } else {
-            struct item *first = &x->items[s->gather - 1];
-            x->items[first->last].next = (uint32_t)x->items_n + 1;
-            first->last = (uint32_t)x->items_n;
-        }
-        x->items_n++;
+    GROW(x->items, x->items_n, x->items_cap);
+    x->items[x->items_n++] = (struct item){slot->sub, b, 0, at};
+    if (!s->gather) {
+        GROW(x->sessions, x->sessions_n, x->sessions_cap);
+        x->sessions[x->sessions_n++] = s;
+        s->gather = at + 1;
+    } else {
+        struct item *first = &x->items[s->gather - 1];
+        x->items[first->last].next = at + 1;
+        first->last = at;
     }
+}
+
+static void gather(struct publish *x, const struct channel *ch, const struct block *b)
+{
+    for (uint32_t i = 0; i < ch->live; i++)
+        gather_one(x, &ch->slots[i], b);
 }
 
 static const struct item *next_item(const struct publish *x, const struct item *it)
@@ -182,9 +185,9 @@ static struct block *block_for(struct publish *x, size_t i)
 static void encode(struct hub *h, struct channel *ch, struct block *b)
 {
     const struct session *s = ch->slots[0].s; /* one encoding and framing as yet */
+    struct block_how how = {s->proto, s->tr, (size_t)h->conf->write_max, ch->any != NULL};
 
-    block_encode(b, s->proto, s->tr, ch->fresh.v, ch->fresh.n, (size_t)h->conf->write_max,
-                 ch->any != NULL);
+    block_encode(b, &how, &ch->fresh);
     ch->fresh.n = 0;
 }
 
@@ -208,7 +211,7 @@ void publish_all(struct hub *h)
         if (n == 1)
             publish_one(h, x->touched[i], &x->blocks[i]);
         else
-            gather(h, x->touched[i], &x->blocks[i]);
+            gather(x, x->touched[i], &x->blocks[i]);
     }
     for (size_t i = 0; i < x->sessions_n; i++) {
         if (i + 2 * PREFETCH_AHEAD < x->sessions_n)

@@ -190,10 +190,9 @@ static void break_off(struct ws_conn *c, int code)
 }
 
 /* False: the connection has ended. */
-static bool take(struct ws_conn *c, char *p, size_t n)
+static bool take(struct ws_conn *c, struct ws_input in)
 {
     struct shard *sh = shard_of(c->wsi);
-    struct ws_input in = {p, n};
     struct ws_event e;
 
     for (;;) {
@@ -263,7 +262,7 @@ static void on_input(struct ev_loop *loop, struct ev_io *w, int events)
         n = c->ssl ? read_tls(c, bytes, sizeof(bytes)) : read_plain(c, bytes, sizeof(bytes));
         if (n < 0)
             end(c);
-        else if (n > 0 && !take(c, bytes, (size_t)n))
+        else if (n > 0 && !take(c, (struct ws_input){bytes, (size_t)n}))
             n = -EPIPE;
     } while (n > 0 && c->ssl && SSL_pending(c->ssl));
 }

@@ -167,7 +167,7 @@ static void drain_some(struct hub *h)
 {
     struct session *s, *tmp;
     uint64_t left = h->drain_end_ms > h->now_ms ? h->drain_end_ms - h->now_ms : 0;
-    uint64_t n = left < 100 ? h->session_count : h->session_count * 100 / left + 1;
+    uint64_t n = left < 100 ? h->session_count : (uint64_t)h->session_count * 100 / left + 1;
 
     list_for_each_safe(s, tmp, &h->sessions, in_hub) {
         if (s->state >= SESSION_CLOSING)

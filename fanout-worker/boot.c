@@ -65,7 +65,7 @@ static int check_memory(struct boot *bt, struct redis_sync *rs, char why[BOOT_WH
             why, BOOT_WHY,
             "Redis at %s may evict streams: set maxmemory-policy noeviction (redis-cli CONFIG SET "
             "maxmemory-policy noeviction, or the managed service's parameter)",
-            bt->conf->redis_url);
+            bt->where);
         return -EINVAL;
     }
     bt->maxmemory = boot_info_number(info, "maxmemory");
@@ -78,8 +78,7 @@ static int check_role(struct boot *bt, struct redis_sync *rs, char why[BOOT_WHY]
 
     if (r && redis_type(r) == REDIS_T_ARRAY &&
         !slice_eq(redis_str(redis_at(r, 0)), SLICE("master"))) {
-        snprintf(why, BOOT_WHY, "Redis at %s is a replica: set redis_url to the master",
-                 bt->conf->redis_url);
+        snprintf(why, BOOT_WHY, "Redis at %s is a replica: set redis_url to the master", bt->where);
         return -EINVAL;
     }
     return 0;
@@ -118,9 +117,10 @@ static int check_redis(struct boot *bt, char why[BOOT_WHY])
     struct redis_sync *rs = redis_sync_open(&opts, cause, sizeof(cause));
     int rc;
 
+    redis_url_where(bt->conf->redis_url, bt->where);
     if (!rs) {
-        snprintf(why, BOOT_WHY, "no Redis at %s (%s): start it, or set redis_url",
-                 bt->conf->redis_url, cause);
+        snprintf(why, BOOT_WHY, "no Redis at %s (%s): start it, or set redis_url", bt->where,
+                 cause);
         return -ECONNREFUSED;
     }
     rc = check_role(bt, rs, why);

@@ -6,17 +6,20 @@
  */
 #pragma once
 
+#include "common/io/redis.h"
+
 #include "fanout-worker/history.h"
 #include "fanout-worker/pump.h"
 #include "fanout-worker/registry.h"
 
-#define BOOT_WHY 512
+#define BOOT_WHY 640
 
 struct boot {
     const struct worker_conf *conf;
     struct namespaces nss;
     struct scripts scripts;
-    int64_t maxmemory; /* of Redis; 0 = no bound */
+    char where[REDIS_WHERE_MAX]; /* the Redis, for messages */
+    int64_t maxmemory;           /* of Redis; 0 = no bound */
     int64_t stream_bytes;
     char cluster[CLUSTER_MAX + 1];
     int32_t partitions; /* of all topics together */

@@ -46,7 +46,7 @@ static void on_signal(struct ev_loop *loop, ev_signal *w, int events)
 static void on_changed(struct ev_loop *loop, ev_async *a, int events)
 {
     struct worker *w = a->data;
-    char group[512];
+    char group[512], admin[ADMIN_ADDRESS_MAX];
 
     (void)events;
     if (w->status.failed)
@@ -55,11 +55,9 @@ static void on_changed(struct ev_loop *loop, ev_async *a, int events)
         return;
     w->said_ready = true;
     kafka_group(&w->conf, group, sizeof(group));
-    if (w->admin)
-        log_info("ready", " group=%s topics=%u admin=127.0.0.1:%d", log_value(slice_of(group)),
-                 w->boot.nss.count, admin_port(w->admin));
-    else
-        log_info("ready", " group=%s topics=%u", log_value(slice_of(group)), w->boot.nss.count);
+    admin_address(w->admin, admin);
+    log_info("ready", " group=%s topics=%u admin=%s", log_value(slice_of(group)), w->boot.nss.count,
+             admin);
 }
 
 static void wake_main(void *arg)

@@ -65,6 +65,7 @@ static void on_memory(struct redis_conn *c, const struct redis_reply *reply, voi
     static const char good[] = "maxmemory_policy:noeviction";
     struct slice s = reply ? redis_str(reply) : (struct slice){NULL, 0};
     struct pump *pu = arg;
+    char where[REDIS_WHERE_MAX];
 
     if (!reply || pu->redis != c)
         return;
@@ -76,7 +77,8 @@ static void on_memory(struct redis_conn *c, const struct redis_reply *reply, voi
     pu->redis_ready = true;
     pu->reconnects = 0;
     PUMP_METRIC(pu, redis_connects, 1);
-    log_info("redis_up", " url=%s", log_value(slice_of(pu->opts.conf->redis_url)));
+    redis_url_where(pu->opts.conf->redis_url, where);
+    log_info("redis_up", " at=%s", log_value(slice_of(where)));
     for (uint32_t i = 0; i < pu->topic_count; i++)
         topic_on_redis(&pu->topics[i]);
     all_parts(pu, part_attach);

@@ -20,7 +20,7 @@
 #define HEAD_MAX   KIB(8)
 #define OUT_MAX    MIB(1)
 
-/* RFC 6455's example key and its answer: the same for every client, so it is checked by comparing. */
+/* RFC 6455's example key and its answer: the same for every client, so it can be compared. */
 #define WS_KEY    "dGhlIHNhbXBsZSBub25jZQ=="
 #define WS_ACCEPT "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * crew.c: one process of clients: a tick every 10 ms starts connections at the configured rate, opens
- * again what is due, cuts, wakes slow readers and looks at the phase of the run. See crew.h.
+ * crew.c: one process of clients: a tick every 10 ms starts connections at the configured rate,
+ * opens again what is due, cuts, wakes slow readers and looks at the phase of the run. See crew.h.
  */
 #include "loadgen/crew.h"
 

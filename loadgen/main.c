@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * main.c: fanfare-loadgen: `oracle` as first word is the oracle's process, else one run. @thread main
+ * main.c: fanfare-loadgen: `oracle` as first word is the oracle's process, else one run. @thread
+ * main
  */
 #include <errno.h>
 #include <string.h>

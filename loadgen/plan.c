@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * plan.c: see plan.h. Open loop: record i is due at start + i / rate, and carries that time, whenever
- * it could really be sent; so a stall anywhere shows in the latency of all that were due meanwhile.
+ * plan.c: see plan.h. Open loop: record i is due at start + i / rate, and carries that time,
+ * whenever it could really be sent; so a stall anywhere shows in the latency of all that were due
+ * meanwhile.
  */
 #include "loadgen/plan.h"
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * plan.h: the producer: so many records a second, each at its own due time. @thread main of its process
+ * plan.h: the producer: so many records a second, each at its own due time. @thread main of its
+ * process
  */
 #pragma once
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * reply.c: see reply.h. The cursor (struct scan) only moves forward; once it is bad it stays bad, so
- * callers look at it once, at the end.
+ * reply.c: see reply.h. The cursor (struct scan) only moves forward; once it is bad it stays bad,
+ * so callers look at it once, at the end.
  */
 #include "loadgen/reply.h"
 

@@ -2,10 +2,10 @@
 /*
  * reply.h: what a server of the Centrifuge client protocol v2 (JSON) says, read in one pass.
  *
- * A text frame holds 1..n JSON objects joined by line breaks. Each is walked once with a cursor: its
- * structure is checked (brackets, strings, commas, one object a line), numbers and literals inside
- * payloads are skipped unchecked. All slices borrow from the frame; strings are still escaped as
- * they came. @thread any
+ * A text frame holds 1..n JSON objects joined by line breaks. Each is walked once with a cursor:
+ * its structure is checked (brackets, strings, commas, one object a line), numbers and literals
+ * inside payloads are skipped unchecked. All slices borrow from the frame; strings are still
+ * escaped as they came. @thread any
  */
 #pragma once
 

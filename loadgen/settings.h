@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * settings.h: loadgen's configuration (loadgen_conf.def) and what follows from it: names of channels,
- * who subscribes to what, addresses. Immutable after settings_load(): @thread any
+ * settings.h: loadgen's configuration (loadgen_conf.def) and what follows from it: names of
+ * channels, who subscribes to what, addresses. Immutable after settings_load(): @thread any
  */
 #pragma once
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * shared.h: the memory that loadgen's processes share: the phase of the run, and each one's figures.
+ * shared.h: the memory that loadgen's processes share: the phase of the run, and each one's
+ * figures.
  *
  * Mapped before the fork. Every figure has one writer (its process) and is read by the main process
  * at any time, so all are relaxed atomics; histograms are read only after their writer has ended.

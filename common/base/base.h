@@ -39,12 +39,12 @@ _Noreturn void must_failed(const char *what, const char *file, int line);
 #define container_of(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 #define ARRAY_LEN(a)                    (sizeof(a) / sizeof((a)[0]))
 
-#define KIB(n) ((size_t)(n)*1024)
-#define MIB(n) ((size_t)(n)*1024 * 1024)
+#define KIB(n)                          ((size_t)(n)*1024)
+#define MIB(n)                          ((size_t)(n)*1024 * 1024)
 
-#define _cleanup_(fn)     __attribute__((cleanup(fn)))
-#define _printf_like_(f, a) __attribute__((format(printf, f, a)))
-#define _must_check_      __attribute__((warn_unused_result))
+#define _cleanup_(fn)                   __attribute__((cleanup(fn)))
+#define _printf_like_(f, a)             __attribute__((format(printf, f, a)))
+#define _must_check_                    __attribute__((warn_unused_result))
 
 static inline void free_ptr(void *pp)
 {

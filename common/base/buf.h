@@ -16,13 +16,13 @@ struct buf {
 
 #define BUF_INIT ((struct buf){NULL, 0, 0})
 
-void buf_done(struct buf *b);                  /* frees; b is BUF_INIT again */
-void buf_clear(struct buf *b);                 /* n = 0, keeps the memory */
-void buf_shrink(struct buf *b, size_t keep);   /* frees the memory if cap > keep and n == 0 */
+void buf_done(struct buf *b);                /* frees; b is BUF_INIT again */
+void buf_clear(struct buf *b);               /* n = 0, keeps the memory */
+void buf_shrink(struct buf *b, size_t keep); /* frees the memory if cap > keep and n == 0 */
 void buf_reserve_slow(struct buf *b, size_t more);
-void buf_consume(struct buf *b, size_t n);     /* drops the first n bytes */
+void buf_consume(struct buf *b, size_t n); /* drops the first n bytes */
 void buf_printf(struct buf *b, const char *fmt, ...) _printf_like_(2, 3);
-void buf_u64(struct buf *b, uint64_t v);       /* decimal */
+void buf_u64(struct buf *b, uint64_t v); /* decimal */
 void buf_i64(struct buf *b, int64_t v);
 
 /* Room for `more` further bytes; returns where they go. The caller adds to b->n what it used. */

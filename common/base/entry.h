@@ -13,8 +13,8 @@
  *   varint c    tags: c times (varint, name bytes, varint, value bytes); valid UTF-8
  *   rest        payload
  *
- * Decoding borrows from the input. Everything is checked: a decoded entry can be trusted, apart from
- * the payload of ENTRY_JSON, which the worker checked. @thread any
+ * Decoding borrows from the input. Everything is checked: a decoded entry can be trusted, apart
+ * from the payload of ENTRY_JSON, which the worker checked. @thread any
  */
 #pragma once
 
@@ -34,15 +34,15 @@ enum entry_kind {
 #define ENTRY_MARKER 0x08 /* stands for a record that could not be carried; its tags say why */
 
 struct entry {
-    uint64_t pos;         /* Kafka offset + 1; from the entry's id, not in the field */
-    uint64_t prev;        /* < pos: the reader missed nothing if it was at >= prev */
+    uint64_t pos;  /* Kafka offset + 1; from the entry's id, not in the field */
+    uint64_t prev; /* < pos: the reader missed nothing if it was at >= prev */
     int64_t time_ms;
     uint32_t fingerprint;
-    uint8_t kind;         /* enum entry_kind */
+    uint8_t kind; /* enum entry_kind */
     bool marker;
     uint8_t tag_count;
     struct slice channel;
-    struct slice tags;    /* the encoded pairs; entry_tag_next() */
+    struct slice tags; /* the encoded pairs; entry_tag_next() */
     struct slice payload;
 };
 

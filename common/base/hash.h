@@ -11,7 +11,8 @@
 /* CRC-32C (Castagnoli, reflected 0x1EDC6F41, as in iSCSI RFC 3720 B.4: "123456789" -> e3069283).
  * crc is 0 at the start; pass the last result to go on. Uses SSE4.2 where the CPU has it. */
 uint32_t crc32c(uint32_t crc, const void *p, size_t n);
-uint32_t crc32c_portable(uint32_t crc, const void *p, size_t n); /* the same by table, for its test */
+uint32_t crc32c_portable(uint32_t crc, const void *p,
+                         size_t n); /* the same by table, for its test */
 
 /* murmur2 as in the Java Kafka client (Utils.murmur2), seed 0x9747b28c. */
 uint32_t murmur2(const void *p, size_t n);

@@ -20,8 +20,9 @@ struct hmap {
 
 void hmap_init(struct hmap *m);
 void hmap_done(struct hmap *m); /* frees the buckets, not the nodes */
-void hmap_insert(struct hmap *m, struct hmap_node *n, uint64_t hash); /* duplicates are not checked */
-void hmap_remove(struct hmap *m, struct hmap_node *n);                 /* must be in m */
+void hmap_insert(struct hmap *m, struct hmap_node *n,
+                 uint64_t hash);                       /* duplicates are not checked */
+void hmap_remove(struct hmap *m, struct hmap_node *n); /* must be in m */
 
 /* First node of that hash, then the next one of the same hash; NULL at the end. */
 static inline struct hmap_node *hmap_same(struct hmap_node *n, uint64_t hash)

@@ -13,8 +13,8 @@
 #define JSONCHECK_DEPTH 64
 
 enum jsoncheck {
-    JSONCHECK_OK,        /* valid; no byte 0x0A or 0x0D in it */
-    JSONCHECK_LINES,     /* valid; has line breaks between tokens (take them out to embed it) */
+    JSONCHECK_OK,    /* valid; no byte 0x0A or 0x0D in it */
+    JSONCHECK_LINES, /* valid; has line breaks between tokens (take them out to embed it) */
     JSONCHECK_INVALID,
 };
 

@@ -19,10 +19,10 @@
 
 #include "common/base/base.h"
 
-#define LOG_ID_LEN   8 /* characters of a log id: [0-9A-Za-z] */
-#define TOPIC_MAX    249 /* Kafka's own limit for a topic's name */
-#define KEY_MAX      320 /* any key below fits, with its NUL */
-#define KEY_BEACON   "ff:beacon"
+#define LOG_ID_LEN    8   /* characters of a log id: [0-9A-Za-z] */
+#define TOPIC_MAX     249 /* Kafka's own limit for a topic's name */
+#define KEY_MAX       320 /* any key below fits, with its NUL */
+#define KEY_BEACON    "ff:beacon"
 #define WORKER_ID_MAX 64
 
 size_t key_stream(char dst[KEY_MAX], const char *log, int32_t partition);
@@ -30,7 +30,11 @@ size_t key_side(char dst[KEY_MAX], const char *log, int32_t partition);
 size_t key_topic(char dst[KEY_MAX], const char *topic);
 bool log_id_is_valid(struct slice s);
 
-enum beacon_state { BEACON_LIVE, BEACON_REBUILD, BEACON_STALLED };
+enum beacon_state {
+    BEACON_LIVE,
+    BEACON_REBUILD,
+    BEACON_STALLED
+};
 
 struct beacon_row {
     char log[LOG_ID_LEN + 1];

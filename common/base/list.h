@@ -57,15 +57,15 @@ static inline void list_splice_tail(struct list *to, struct list *from)
 }
 
 #define list_entry(ptr, type, member) container_of(ptr, type, member)
-#define list_first(head, type, member)                                                            \
+#define list_first(head, type, member) \
     (list_is_empty(head) ? NULL : list_entry((head)->next, type, member))
 
 /* The current node may be removed inside list_for_each_safe, no other. */
-#define list_for_each(it, head, member)                                                           \
-    for (it = list_entry((head)->next, __typeof__(*it), member); &it->member != (head);           \
+#define list_for_each(it, head, member)                                                 \
+    for (it = list_entry((head)->next, __typeof__(*it), member); &it->member != (head); \
          it = list_entry(it->member.next, __typeof__(*it), member))
-#define list_for_each_safe(it, tmp, head, member)                                                 \
-    for (it = list_entry((head)->next, __typeof__(*it), member),                                  \
-        tmp = list_entry(it->member.next, __typeof__(*it), member);                               \
-         &it->member != (head);                                                                   \
+#define list_for_each_safe(it, tmp, head, member)                   \
+    for (it = list_entry((head)->next, __typeof__(*it), member),    \
+        tmp = list_entry(it->member.next, __typeof__(*it), member); \
+         &it->member != (head);                                     \
          it = tmp, tmp = list_entry(tmp->member.next, __typeof__(*it), member))

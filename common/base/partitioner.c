@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * partitioner.c: where producers put a key. Tested against librdkafka and the Java client's vectors.
- * No state. @thread any
+ * partitioner.c: where producers put a key. Tested against librdkafka and the Java client's
+ * vectors. No state. @thread any
  */
 #include "common/base/partitioner.h"
 

@@ -10,7 +10,11 @@
 
 #include "common/base/base.h"
 
-enum partitioner { PARTITIONER_MURMUR2, PARTITIONER_CRC32, PARTITIONER_ANY };
+enum partitioner {
+    PARTITIONER_MURMUR2,
+    PARTITIONER_CRC32,
+    PARTITIONER_ANY
+};
 
 /* Partition of a non-empty key among n >= 1; -1 for PARTITIONER_ANY. */
 int32_t partitioner_of(enum partitioner how, struct slice key, int32_t n);

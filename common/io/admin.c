@@ -262,6 +262,20 @@ int admin_port(const struct admin *a)
     return ntohs(sa.any.sa_family == AF_INET6 ? sa.v6.sin6_port : sa.v4.sin_port);
 }
 
+void admin_address(const struct admin *a, char dst[ADMIN_ADDRESS_MAX])
+{
+    struct sockaddr_storage ss = {0};
+    socklen_t n = sizeof(ss);
+    char host[48], port[8];
+
+    if (!a || getsockname(a->fd, (struct sockaddr *)&ss, &n) != 0 ||
+        getnameinfo((struct sockaddr *)&ss, n, host, sizeof(host), port, sizeof(port),
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+        snprintf(dst, ADMIN_ADDRESS_MAX, "none");
+    else
+        snprintf(dst, ADMIN_ADDRESS_MAX, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
+}
+
 void admin_free(struct admin *a)
 {
     if (!a)

@@ -30,4 +30,7 @@ struct admin_route {
 struct admin *admin_new(struct ev_loop *loop, const char *listen, const struct admin_route *routes,
                         char *why, size_t why_size);
 int admin_port(const struct admin *a);
+/* host:port as bound, for the log; "none" for NULL. */
+#define ADMIN_ADDRESS_MAX 64
+void admin_address(const struct admin *a, char dst[ADMIN_ADDRESS_MAX]);
 void admin_free(struct admin *a);

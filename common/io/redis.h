@@ -16,20 +16,27 @@ struct ev_loop;
 struct redis_conn;
 struct redis_reply; /* borrowed within its callback */
 
-enum redis_type { REDIS_T_STRING, REDIS_T_STATUS, REDIS_T_ERROR, REDIS_T_INT, REDIS_T_NIL, REDIS_T_ARRAY };
+enum redis_type {
+    REDIS_T_STRING,
+    REDIS_T_STATUS,
+    REDIS_T_ERROR,
+    REDIS_T_INT,
+    REDIS_T_NIL,
+    REDIS_T_ARRAY
+};
 enum redis_type redis_type(const struct redis_reply *r);
-struct slice redis_str(const struct redis_reply *r);     /* string, status, error; else {NULL, 0} */
-int64_t redis_int(const struct redis_reply *r);          /* integer, or a string that is one; else 0 */
-size_t redis_len(const struct redis_reply *r);           /* elements of an array; else 0 */
+struct slice redis_str(const struct redis_reply *r); /* string, status, error; else {NULL, 0} */
+int64_t redis_int(const struct redis_reply *r);      /* integer, or a string that is one; else 0 */
+size_t redis_len(const struct redis_reply *r);       /* elements of an array; else 0 */
 const struct redis_reply *redis_at(const struct redis_reply *r, size_t i);
 bool redis_is_error(const struct redis_reply *r, const char *prefix); /* "NOSCRIPT", "OOM", … */
 
 struct redis_opts {
     const char *url;
-    const char *password;   /* NULL or "" = the URL's */
-    int64_t connect_ms;     /* a connection not up by then is down (ETIMEDOUT); default 2000 if 0 */
-    int64_t reply_ms;       /* the oldest unanswered command may take this long, else down; 0 = never */
-    const char *name;       /* CLIENT SETNAME; NULL = none */
+    const char *password; /* NULL or "" = the URL's */
+    int64_t connect_ms;   /* a connection not up by then is down (ETIMEDOUT); default 2000 if 0 */
+    int64_t reply_ms; /* the oldest unanswered command may take this long, else down; 0 = never */
+    const char *name; /* CLIENT SETNAME; NULL = none */
 };
 
 struct redis_ops {
@@ -42,8 +49,9 @@ struct redis_ops {
 
 typedef void redis_reply_fn(struct redis_conn *c, const struct redis_reply *reply, void *arg);
 
-/* Entries of XREAD, XRANGE and XREVRANGE replies, handed over while they are parsed: no reply tree.
- * Ids that are not 1-<pos> and fields other than one `d` are a protocol error (done gets -EBADMSG). */
+/* Entries of XREAD, XRANGE and XREVRANGE replies, handed over while they are parsed: no reply
+ * tree. Ids that are not 1-<pos> and fields other than one `d` are a protocol error (done gets
+ * -EBADMSG). */
 struct redis_entries_ops {
     /* key: the stream's key for XREAD, {NULL,0} for XRANGE. field borrows until return. */
     void (*entry)(void *arg, struct slice key, uint64_t pos, struct slice field);
@@ -64,16 +72,20 @@ struct redis_conn *redis_conn_new(struct ev_loop *loop, const struct redis_opts 
 void redis_conn_free(struct redis_conn *c);
 bool redis_conn_is_up(const struct redis_conn *c);
 int redis_url_check(const char *url, char *why, size_t why_size) _must_check_;
+/* host:port or unix:/path, for people: a URL may hold a password. "?" for an unusable URL. */
+#define REDIS_WHERE_MAX 300
+void redis_url_where(const char *url, char dst[REDIS_WHERE_MAX]);
 
 /* Queue a command; written once before the loop sleeps (or when 64 KiB are queued). fn may be NULL.
  * On a connection that is not up: fn is called with NULL at the next loop turn. A callback that got
  * NULL must not try again on the same connection (see redis_conn_is_up). */
-void redis_cmd(struct redis_conn *c, redis_reply_fn *fn, void *arg, int argc, const struct slice *argv);
+void redis_cmd(struct redis_conn *c, redis_reply_fn *fn, void *arg, int argc,
+               const struct slice *argv);
 /* "XADD k * f v" style for cold paths: words split at spaces, no quoting; %s and %b are not known:
  * arguments that need care use redis_cmd. */
 void redis_cmd_text(struct redis_conn *c, redis_reply_fn *fn, void *arg, const char *text);
-void redis_cmd_entries(struct redis_conn *c, const struct redis_entries_ops *ops, void *arg, int argc,
-                       const struct slice *argv);
+void redis_cmd_entries(struct redis_conn *c, const struct redis_entries_ops *ops, void *arg,
+                       int argc, const struct slice *argv);
 size_t redis_pending_bytes(const struct redis_conn *c); /* queued and not yet given to the kernel */
 size_t redis_pending_cmds(const struct redis_conn *c);  /* not yet answered */
 int64_t redis_client_id(const struct redis_conn *c);    /* CLIENT ID; 0 before on_up */
@@ -81,8 +93,8 @@ int64_t redis_client_id(const struct redis_conn *c);    /* CLIENT ID; 0 before o
 /* Blocking, for boot and tools. */
 struct redis_sync;
 struct redis_sync *redis_sync_open(const struct redis_opts *opts, char *why, size_t why_size);
-/* NULL if the connection broke (why is filled at open only; text by redis_sync_why). The reply lives
- * until the next call or close. */
+/* NULL if the connection broke (why is filled at open only; text by redis_sync_why). The reply
+ * lives until the next call or close. */
 const struct redis_reply *redis_sync_cmd(struct redis_sync *s, int argc, const struct slice *argv);
 const char *redis_sync_why(const struct redis_sync *s);
 void redis_sync_close(struct redis_sync *s);

@@ -3,8 +3,8 @@
  * redis_cmd.c: the queue of a connection's commands, and their output.
  *
  * Commands are formatted straight into one buffer per connection; redis.c's prepare watcher writes
- * it once a turn. What follows a partial write waits for the kernel. The caller bounds the buffer by
- * redis_pending_bytes(). @thread of the connection's loop
+ * it once a turn. What follows a partial write waits for the kernel. The caller bounds the buffer
+ * by redis_pending_bytes(). @thread of the connection's loop
  */
 #include <errno.h>
 #include <stdlib.h>

@@ -2,11 +2,13 @@
 /*
  * redis_impl.h: the inside of a Redis connection, shared by the redis*.c files and nobody else.
  *
- * redis.c owns the socket and the watchers, redis_read.c the input, redis_cmd.c the queue of commands
- * and the output, redis_reply.c what hiredis' reader calls, redis_url.c the address, redis_sync.c the blocking form.
+ * redis.c owns the socket and the watchers, redis_read.c the input, redis_cmd.c the queue of
+ * commands and the output, redis_reply.c what hiredis' reader calls, redis_url.c the address,
+ * redis_sync.c the blocking form.
  *
- * Invariant: `sent` holds one row per command whose reply has not been seen to its end, in the order
- * written, so its head always names who gets the reply being parsed. @thread of the connection's loop
+ * Invariant: `sent` holds one row per command whose reply has not been seen to its end, in the
+ * order written, so its head always names who gets the reply being parsed. @thread of the
+ * connection's loop
  */
 #pragma once
 

@@ -3,8 +3,8 @@
  * redis_read.c: from the socket to the callbacks.
  *
  * Big reads into one buffer per thread, given to hiredis' reader in small parts: it copies them and
- * moves what is left after each reply, which is cheap only while there is little of it. Which set of
- * object functions parses a reply is decided by the command at the head of the queue.
+ * moves what is left after each reply, which is cheap only while there is little of it. Which set
+ * of object functions parses a reply is decided by the command at the head of the queue.
  *
  * A callback may queue commands, and may free the connection: `nest` keeps the memory.
  * @thread of the connection's loop

@@ -40,7 +40,7 @@ void redis_url_print(const struct redis_url *u, char *dst, size_t size)
 {
     if (u->path)
         snprintf(dst, size, "unix:%s", u->path);
-    else
+    else if (u->host)
         snprintf(dst, size, strchr(u->host, ':') ? "[%s]:%d" : "%s:%d", u->host, u->port);
 }
 
@@ -192,6 +192,18 @@ int redis_url_parse(const char *url, struct redis_url *ret, char *why, size_t wh
     else
         *ret = u;
     return r;
+}
+
+void redis_url_where(const char *url, char dst[REDIS_WHERE_MAX])
+{
+    struct redis_url u = {0};
+    char why[8];
+
+    memcpy(dst, "?", 2);
+    if (redis_url_parse(url, &u, why, sizeof(why)) == 0) {
+        redis_url_print(&u, dst, REDIS_WHERE_MAX);
+        redis_url_done(&u);
+    }
 }
 
 int redis_url_check(const char *url, char *why, size_t why_size)

@@ -23,13 +23,15 @@ struct token {
     int64_t exp;     /* seconds since 1970; 0 = never */
     char **channels; /* claim "channels": subscribed by the server at connect */
     size_t channel_count;
-    char **allow;    /* claim "allow": channels the user may subscribe to; a trailing '*' is a prefix */
+    char *
+        *allow; /* claim "allow": channels the user may subscribe to; a trailing '*' is a prefix */
     size_t allow_count;
-    char *channel;   /* claim "channel" (a subscription token); "" if absent */
-    char *info;      /* claim "info" as compact JSON; "" if absent */
+    char *channel; /* claim "channel" (a subscription token); "" if absent */
+    char *info;    /* claim "info" as compact JSON; "" if absent */
 };
 
 /* 0 with *ret filled (token_done frees); -EBADMSG: not a token; -EACCES: signature, alg or nbf;
  * -ETIME: expired; -E2BIG: over 8 KiB or more than 128 channels. leeway in seconds. */
-int token_check(const struct token_keys *k, struct slice text, int64_t leeway, struct token *ret) _must_check_;
+int token_check(const struct token_keys *k, struct slice text, int64_t leeway,
+                struct token *ret) _must_check_;
 void token_done(struct token *t);

@@ -122,9 +122,11 @@ static int set_dotted(const struct conf_spec *specs, void *base, const char *nam
                       const char *value, struct buf *errors)
 {
     const char *dot = strchr(name, '.'), *last = strrchr(name, '.');
-    const struct conf_spec *spec = find(specs, (struct slice){name, (size_t)(dot - name)});
+    const struct conf_spec *spec;
     _cleanup_free_ char *item = NULL;
 
+    must(dot); /* the caller saw one */
+    spec = find(specs, (struct slice){name, (size_t)(dot - name)});
     if (spec && spec->type == CONF_MAP) {
         if (!dot[1] || !utf8_is_valid(slice_of(name)) || !utf8_is_valid(slice_of(value))) {
             conf_error(errors, name, "expected %s.<key>=value in valid UTF-8", spec->name);
@@ -149,7 +151,7 @@ static int set_dotted(const struct conf_spec *specs, void *base, const char *nam
 static void set_argument(const struct conf_program *prog, void *conf, const char *arg,
                          struct buf *errors)
 {
-    const char *eq = strchr(arg, '=');
+    const char *eq = arg ? strchr(arg, '=') : NULL;
     _cleanup_free_ char *name = NULL;
     int rc;
 

@@ -64,7 +64,7 @@ struct json *json_take(struct slice *text, struct json_error *err)
     json_t *t;
 
     *err = (struct json_error){0};
-    while (text->n && memchr(" \t\r\n", text->p[0], 4)) {
+    while (text->n && strchr(" \t\r\n", text->p[0]) && text->p[0]) {
         text->p++;
         text->n--;
     }

@@ -2,8 +2,8 @@
 /*
  * metric.h: counters and gauges from one table per program, in Prometheus' text format.
  *
- * A metric is one row of a `.def` file: METRIC(field, TYPE, "name", "help"). `name` carries its unit
- * and labels as Prometheus wants them: `fanfare_edge_records_total`,
+ * A metric is one row of a `.def` file: METRIC(field, TYPE, "name", "help"). `name` carries its
+ * unit and labels as Prometheus wants them: `fanfare_edge_records_total`,
  * `fanfare_worker_refused_total{reason="no_key"}` (rows of one family stand together).
  *
  * Values are relaxed atomics: any thread adds; hot loops add once a turn. @thread any

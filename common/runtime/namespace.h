@@ -78,8 +78,8 @@ void namespaces_done(struct namespaces *nss);
 int namespaces_of_channel(const struct namespaces *nss, struct slice channel,
                           const struct namespace **ret, struct slice *ret_key) _must_check_;
 
-/* The channel of a record key of ns, appended to out (cleared first). 0; -EINVAL: no valid name, too
- * long; -ENXIO: unreachable: a key of the default namespace that begins with a configured one's
- * prefix, or a `key: full` key without its prefix. */
+/* The channel of a record key of ns, appended to out (cleared first). 0; -EINVAL: no valid name,
+ * too long; -ENXIO: unreachable: a key of the default namespace that begins with a configured
+ * one's prefix, or a `key: full` key without its prefix. */
 int namespace_channel(const struct namespaces *nss, const struct namespace *ns, struct slice key,
                       struct buf *out) _must_check_;

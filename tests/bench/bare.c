@@ -7,8 +7,8 @@
  *
  * Any GET becomes a WebSocket client. A POST on a kept connection publishes its body to all of them
  * as one text frame, and is answered when all sends are done. A body of several replies joined by
- * line breaks is one block: one frame, one send(). A client that can't take a whole frame is dropped
- * and counted, so a figure can't be had by not delivering: the sink would miss its bytes.
+ * line breaks is one block: one frame, one send(). A client that can't take a whole frame is
+ * dropped and counted, so a figure can't be had by not delivering: the sink would miss its bytes.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -154,7 +154,8 @@ int main(int argc, char **argv)
         rl.rlim_cur = rl.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &rl);
     }
-    int listener = listen_on(argc > 1 ? atoi(argv[1]) : 0), ep = epoll_create1(EPOLL_CLOEXEC);
+    int listener = listen_on(argc > 1 ? (int)strtol(argv[1], NULL, 10) : 0),
+        ep = epoll_create1(EPOLL_CLOEXEC);
     watch(ep, listener);
     for (;;) {
         struct epoll_event ev[256];

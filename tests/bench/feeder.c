@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * feeder.c: plays a worker for an edge: appends to the region stream directly, so that neither Kafka
- * nor a worker is in the way of what is measured.
+ * feeder.c: plays a worker for an edge: appends to the region stream directly, so that neither
+ * Kafka nor a worker is in the way of what is measured.
  *
  *   bench_feeder REDIS_URL TOPIC CHANNEL SIZE
  *

@@ -4,8 +4,8 @@
  *
  *   bench_sink HOST:PORT CLIENTS [CHANNEL]
  *
- * Without a channel it upgrades and listens; with "-" it sends the connect command only; else it also
- * subscribes to it. "ready" is printed when all are. Then, by lines on stdin:
+ * Without a channel it upgrades and listens; with "-" it sends the connect command only; else it
+ * also subscribes to it. "ready" is printed when all are. Then, by lines on stdin:
  *   wait N MS   → "got N' BYTES" once N' >= N publications came in all, or MS have passed
  *   count       → the same at once
  *   quit
@@ -109,7 +109,7 @@ static void opened(struct sinker *s)
     }
     struct buf text = BUF_INIT;
     buf_lit(&text, "{\"id\":1,\"connect\":{}}");
-    if (strcmp(channel, "-")) {
+    if (strcmp(channel, "-") != 0) {
         buf_lit(&text, "\n{\"id\":2,\"subscribe\":{\"channel\":");
         buf_json_string(&text, slice_of(channel));
         buf_lit(&text, "}}");
@@ -240,7 +240,7 @@ int main(int argc, char **argv)
         return 2;
     *colon = 0;
     server = (struct sockaddr_in){.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)atoi(colon + 1)),
+                                  .sin_port = htons((uint16_t)strtol(colon + 1, NULL, 10)),
                                   .sin_addr.s_addr = inet_addr(argv[1])};
     struct rlimit rl;
     if (getrlimit(RLIMIT_NOFILE, &rl) == 0) {

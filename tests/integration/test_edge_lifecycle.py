@@ -74,7 +74,7 @@ def test_no_redis_at_start(edges):
     edge.launch()
     edge.expect_exit(1)
     assert edge.wait(10) == 1
-    assert f"redis_url redis://127.0.0.1:{port}" in "\n".join(edge.lines())
+    assert f"no Redis at 127.0.0.1:{port}" in "\n".join(edge.lines())
 
 
 def rebuild(log, values):

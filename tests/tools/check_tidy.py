@@ -107,7 +107,9 @@ def header_jobs(build):
     for top in OURS:
         for path in sorted((REPO / top).rglob("*.h")):
             argv = ["cc", "-x", "c", "-fsyntax-only", "-Werror", "-Wno-unused", f"-I{REPO}"]
-            argv += [*flags.get(path.parent, fallback), "-include", str(path), "/dev/null"]
+            argv += flags.get(path.parent, fallback)
+            # a header of macros alone is an empty unit, which is pedantry's only quarrel with it
+            argv += ["-Wno-pedantic", "-include", str(path), "/dev/null"]
             yield path, argv, key_of(path, argv, tool)
 
 

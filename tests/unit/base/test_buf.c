@@ -6,6 +6,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include <cmocka.h>
@@ -106,8 +107,7 @@ static void expect_escape(const char *raw, size_t n, const char *escaped)
         memcpy(in + before, raw, n);
         out[0] = '"';
         memset(out + 1, 'x', before);
-        strcpy(out + 1 + before, escaped);
-        strcat(out, "\"");
+        (void)snprintf(out + 1 + before, sizeof(out) - 1 - before, "%s\"", escaped);
         buf_json_string(&b, (struct slice){in, before + n});
         expect(&b, out);
     }

@@ -138,9 +138,10 @@ static void test_beacon_values(void **state)
     for (size_t i = 0; i < ARRAY_LEN(broken); i++)
         assert_int_equal(beacon_parse(SLICE("p:abcd1234:1"), slice_of(broken[i]), &row), -EBADMSG);
     assert_int_equal(row.counter, 77);
-    strcpy(worker, "1 ");
+    worker[0] = '1';
+    worker[1] = ' ';
     memset(worker + 2, 'w', WORKER_ID_MAX);
-    strcpy(worker + 2 + WORKER_ID_MAX, " live 1 2 3");
+    memcpy(worker + 2 + WORKER_ID_MAX, " live 1 2 3", sizeof(" live 1 2 3"));
     assert_int_equal(beacon_parse(SLICE("p:abcd1234:1"), slice_of(worker), &row), -EBADMSG);
     assert_int_equal(beacon_parse(SLICE("p:abcd1234:1"), SLICE("1 a\0b live 1 2 3"), &row),
                      -EBADMSG);

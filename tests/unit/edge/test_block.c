@@ -55,7 +55,7 @@ static void check_split(size_t n, size_t payload, size_t write_max)
     struct block b = {0};
     size_t seen = 0, sum = 0;
 
-    block_encode(&b, &proto_json, &transport_ws, recs.v, n, write_max, false);
+    block_encode(&b, &(struct block_how){&proto_json, &transport_ws, write_max, false}, &recs);
     assert_int_equal(b.first, 10);
     assert_int_equal(b.last, n * 10);
     for (size_t i = 0; i < b.n; i++) {
@@ -100,7 +100,7 @@ static void test_header_borders(void **state)
         struct plog *p = fill(t, 1, sizes[i] - around);
         struct block b = {0};
         size_t len;
-        block_encode(&b, &proto_json, &transport_ws, recs.v, 1, KIB(64), false);
+        block_encode(&b, &(struct block_how){&proto_json, &transport_ws, KIB(64), false}, &recs);
         assert_int_equal(b.n, 1);
         frame_of(b.bytes.p + b.chunks[0].at, b.chunks[0].n, &len);
         assert_int_equal(len, sizes[i]);

@@ -60,7 +60,7 @@ static void test_choked_mid_turn(void **state)
         fake_drain(&c, 3000);
         fake_settle(&x);
         buf_str(&all, take_text(&c));
-        assert_true(c.write_max <= 2 * 4096);
+        assert_true(c.write_max <= 2UL * 4096);
     }
     fake_write(&x, "a", 10, true);
     fake_settle(&x);

@@ -205,7 +205,7 @@ static void subscribe(struct client *c, size_t ch)
     snprintf(text, sizeof(text),
              "{\"id\":%u,\"subscribe\":{\"channel\":\"%s\",\"recover\":%s,\"epoch\":\"" FAKE_LOG
              "\",\"offset\":%llu}}",
-             (unsigned)(c->next_id / CHANNELS * CHANNELS + ch), channel(ch),
+             (unsigned)(c->next_id - c->next_id % CHANNELS + ch), channel(ch),
              m->recover ? "true" : "false", (unsigned long long)m->cursor);
     fake_say(&x, &c->conn, text);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_client_parse.c: what a client reads: WebSocket frames cut at every byte, the protocol's replies,
- * and that broken ones are refused without reading past their end.
+ * test_client_parse.c: what a client reads: WebSocket frames cut at every byte, the protocol's
+ * replies, and that broken ones are refused without reading past their end.
  */
 #include <errno.h>
 #include <setjmp.h>
@@ -61,8 +61,8 @@ static void test_other_kinds(void **state)
     assert_int_equal(rp.kind, REPLY_ERROR);
     assert_int_equal(rp.id, 3);
     assert_int_equal(rp.code, 103);
-    rp = one(
-        "{\"id\":1,\"connect\":{\"client\":\"u\",\"ping\":25,\"pong\":true,\"node\":\"n1\",\"subs\":{}}}");
+    rp = one("{\"id\":1,\"connect\":{\"client\":\"u\",\"ping\":25,\"pong\":true,\"node\":\"n1\","
+             "\"subs\":{}}}");
     assert_int_equal(rp.kind, REPLY_CONNECT);
     assert_int_equal(rp.ping_s, 25);
     assert_true(rp.pong);

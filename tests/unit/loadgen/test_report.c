@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_report.c: figures of several processes are merged, the JSON is JSON with the right numbers, and
- * a client's own doubts make the verdict unclean.
+ * test_report.c: figures of several processes are merged, the JSON is JSON with the right numbers,
+ * and a client's own doubts make the verdict unclean.
  */
 #include <errno.h>
 #include <setjmp.h>

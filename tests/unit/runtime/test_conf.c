@@ -110,7 +110,7 @@ static void write_file(char path[32], struct slice text)
 {
     int fd;
 
-    strcpy(path, "/tmp/fanfare-conf-XXXXXX");
+    memcpy(path, "/tmp/fanfare-conf-XXXXXX", sizeof("/tmp/fanfare-conf-XXXXXX"));
     fd = mkstemp(path);
     assert_true(fd >= 0);
     assert_int_equal(write(fd, text.p, text.n), text.n);
