@@ -240,7 +240,7 @@ static void do_sub_refresh(struct session *s, const struct command *cmd)
         answer_error(s, cmd, rc);
         return;
     }
-    sub->exp_s = (uint32_t)exp_s;
+    sub->exp_s = exp_s;
     s->proto->refresh(&s->out, cmd->id, true, "", auth_ttl(exp_s));
     session_dirty(s);
     session_set_timer(s);

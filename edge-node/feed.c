@@ -43,23 +43,24 @@ bool feed_is_tailed(const struct plog *p)
     return false;
 }
 
-static void ask(struct feed *f, const struct plog *p)
+static void ask(struct feed *f, uint32_t id)
 {
-    uint64_t bit = 1ull << (p->id % 64);
+    uint64_t bit = 1ull << (id % 64);
 
-    if (!(atomic_fetch_or(&f->asks[p->id / 64], bit) & bit))
+    if (!(atomic_fetch_or(&f->asks[id / 64], bit) & bit))
         ev_async_send(f->loop, &f->asked);
 }
 
 void feed_tail(struct feed *f, int shard, struct plog *p, bool on)
 {
     uint64_t bit = 1ull << (shard % 64);
+    uint32_t id = p->id; /* p may be retired once its bit is off */
 
     if (on)
         atomic_fetch_or(&p->tailing[shard / 64], bit);
     else
         atomic_fetch_and(&p->tailing[shard / 64], ~bit);
-    ask(f, p);
+    ask(f, id);
 }
 
 void feed_want(struct feed *f, int shard, struct plog *p, uint64_t pos, bool backward)
@@ -67,7 +68,7 @@ void feed_want(struct feed *f, int shard, struct plog *p, uint64_t pos, bool bac
     uint64_t want = (pos + 1) | (backward ? PLOG_WANT_BACKWARD : 0);
 
     if (atomic_exchange(&p->wants[shard], want) != want)
-        ask(f, p);
+        ask(f, p->id);
 }
 
 const struct topic_view *feed_topic(const struct feed *f, uint32_t ns_index)

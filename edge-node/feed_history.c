@@ -94,9 +94,8 @@ void feed_start_plog(struct feed *f, struct plog *p)
 struct fetch {
     struct feed *f;
     struct plog *p;
-    uint64_t pos;
+    uint64_t want, pos;
     bool backward;
-    bool broken; /* an entry could not be decoded */
     uint64_t last;
     struct page_builder *b;
 };
@@ -109,8 +108,7 @@ static void on_page_entry(void *arg, struct slice key, uint64_t pos, struct slic
     (void)key;
     if (entry_decode(field, pos, &e) != 0) {
         METRIC_ADD(record_errors, 1);
-        x->broken = true;
-        return;
+        return; /* the next one's prev shows the hole */
     }
     page_builder_add(x->b, &e, hash_bytes(e.channel.p, e.channel.n));
     x->last = pos;
@@ -143,35 +141,61 @@ static void on_page_done(void *arg, int err, const char *msg)
     struct plog *p = x->p;
     size_t n = page_builder_count(x->b);
 
+    for (int i = 0; i < FETCHES_MAX; i++)
+        if (p->under_way[i] == x->want)
+            p->under_way[i] = 0;
     p->fetches--;
+    if (!err)
+        f->history.tries = 0;
     if (err == -EREMOTEIO)
         log_warn("redis_error", " link=history why=%s", log_value(slice_of(msg)));
     /* Nothing above pos: the stream is gone or rebuilding. That proves nothing: no page. */
-    if (err || x->broken || (!n && !x->backward)) {
-        page_builder_free(x->b);
+    if (err || (!n && !x->backward)) {
+        page_builder_free(x->b); /* nobody is woken: the tick asks again */
     } else {
         METRIC_ADD(history_fetches, 1);
         METRIC_ADD(history_records, n);
         make_room(f);
         plog_add_page(p, page_builder_take(x->b, x->backward ? x->pos : x->last, clock_mono_ms()));
         feed_count_bytes(f, p);
+        feed_signal(f, p);
     }
     free(x);
-    feed_signal(f, p);
     feed_serve_wants(f, p);
 }
 
-static void fetch(struct feed *f, struct plog *p, uint64_t pos, bool backward)
+static bool is_under_way(const struct plog *p, uint64_t want)
 {
+    for (int i = 0; i < FETCHES_MAX; i++)
+        if (p->under_way[i] == want)
+            return true;
+    return false;
+}
+
+static void note_under_way(struct plog *p, uint64_t want)
+{
+    int i = 0;
+
+    while (p->under_way[i])
+        i++; /* there are as many places as fetches */
+    p->under_way[i] = want;
+    p->fetches++;
+}
+
+static void fetch(struct feed *f, struct plog *p, uint64_t want)
+{
+    uint64_t pos = (want & ~PLOG_WANT_BACKWARD) - 1;
+    bool backward = want & PLOG_WANT_BACKWARD;
     static const struct redis_entries_ops ops = {.entry = on_page_entry, .done = on_page_done};
     char key[KEY_MAX], id[ENTRY_ID_MAX + 1], count[24];
     struct fetch *x = mem_zalloc(sizeof(*x));
     struct slice at = {id, 0}, k = {key, key_stream(key, p->log, p->partition)};
-    struct slice n = {count, (size_t)snprintf(count, sizeof(count), "%d", REPLY_COUNT_MAX)};
+    struct slice n = {count, (size_t)snprintf(count, sizeof(count), "%llu",
+                                              (unsigned long long)feed_page_count(p))};
 
-    *x = (struct fetch){.f = f, .p = p, .pos = pos, .backward = backward};
+    *x = (struct fetch){.f = f, .p = p, .want = want, .pos = pos, .backward = backward};
     x->b = page_builder_new(pos, backward);
-    p->fetches++;
+    note_under_way(p, want);
     if (backward) {
         at.n = entry_id_print(id, pos);
         redis_cmd_entries(
@@ -192,22 +216,14 @@ static bool is_there(const struct plog *p, uint64_t pos, bool backward)
 
 void feed_serve_wants(struct feed *f, struct plog *p)
 {
-    uint64_t served[FETCHES_MAX];
-    int n = 0;
-
     if (!is_link_up(&f->history))
         return;
     for (int i = 0; i < f->shard_count && p->fetches < FETCHES_MAX; i++) {
         uint64_t want = atomic_load_explicit(&p->wants[i], memory_order_relaxed);
         uint64_t pos = (want & ~PLOG_WANT_BACKWARD) - 1;
-        bool backward = want & PLOG_WANT_BACKWARD, seen = false;
         if (!want || !atomic_compare_exchange_strong(&p->wants[i], &want, 0))
             continue;
-        for (int k = 0; k < n; k++)
-            seen |= served[k] == want;
-        if (seen || is_there(p, pos, backward))
-            continue;
-        served[n++] = want;
-        fetch(f, p, pos, backward);
+        if (!is_under_way(p, want) && !is_there(p, pos, want & PLOG_WANT_BACKWARD))
+            fetch(f, p, want);
     }
 }

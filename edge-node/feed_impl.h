@@ -89,7 +89,8 @@ struct feed {
 void feed_link_start(struct link *l, struct feed *f, const char *name,
                      void (*on_up)(struct link *));
 void feed_link_stop(struct link *l);
-void feed_link_restart(struct link *l);
+void feed_link_restart(struct link *l); /* at once */
+void feed_link_retry(struct link *l);   /* after a pause that grows until an answer is good */
 /* feed.c */
 void feed_wake(struct feed *f, int shard);
 void feed_signal(struct feed *f, struct plog *p);      /* its shards shall look at it */
@@ -100,6 +101,7 @@ bool feed_is_tailed(const struct plog *p);
 void feed_tail_add(struct feed *f, struct plog *p);
 void feed_tail_remove(struct feed *f, struct plog *p);
 void feed_groups_free(struct feed *f);
+uint64_t feed_page_count(const struct plog *p); /* entries to ask for: about REPLY_BYTES */
 void feed_groups_restart(struct feed *f);
 
 /* feed_history.c */

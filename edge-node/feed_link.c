@@ -31,8 +31,7 @@ static void on_link_up(struct redis_conn *c, void *arg)
     (void)c;
     if (l->tries > 1)
         log_info("redis_up", " link=%s", l->name);
-    l->tries = 0;
-    l->on_up(l);
+    l->on_up(l); /* tries is 0 again after a good answer only: Redis may be loading */
 }
 
 static void on_link_down(struct redis_conn *c, int err, const char *why, void *arg)
@@ -76,6 +75,12 @@ void feed_link_stop(struct link *l)
     if (l->conn)
         redis_conn_free(l->conn);
     l->conn = NULL;
+}
+
+void feed_link_retry(struct link *l)
+{
+    feed_link_stop(l);
+    link_later(l);
 }
 
 void feed_link_restart(struct link *l)

@@ -104,11 +104,12 @@ static void on_done(void *arg, int err, const char *msg)
     ev_timer_stop(f->loop, &g->unblock);
     publish(g);
     if (err == 0) {
+        g->link.tries = 0;
         atomic_store_explicit(&f->answered_ms, clock_mono_ms(), memory_order_relaxed);
         read_more(g);
     } else if (err != -ECONNRESET) { /* LOADING, UNBLOCKED after a change of role, bad entries … */
         log_warn("redis_error", " link=%s why=%s", g->link.name, log_value(slice_of(msg)));
-        feed_link_restart(&g->link);
+        feed_link_retry(&g->link);
     }
 }
 
@@ -120,6 +121,15 @@ static uint64_t count_for(const struct feed_group *g)
     uint64_t n = REPLY_BYTES / (GROUP_STREAMS * mean);
 
     return n < 1 ? 1 : n > REPLY_COUNT_MAX ? REPLY_COUNT_MAX : n;
+}
+
+uint64_t feed_page_count(const struct plog *p)
+{
+    const struct feed_group *g = p->group;
+    uint64_t mean = g && g->entries ? g->bytes / g->entries + 1 : KIB(8);
+    uint64_t n = REPLY_BYTES / mean;
+
+    return n < 16 ? 16 : n > REPLY_COUNT_MAX ? REPLY_COUNT_MAX : n;
 }
 
 static void read_more(struct feed_group *g)
@@ -238,7 +248,7 @@ void feed_groups_restart(struct feed *f)
     struct feed_group *g;
 
     list_for_each(g, &f->groups, node)
-        feed_link_restart(&g->link);
+        feed_link_retry(&g->link);
 }
 
 void feed_groups_free(struct feed *f)

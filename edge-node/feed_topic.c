@@ -98,7 +98,8 @@ static void view_change(struct feed *f, struct topic *t, struct topic_view *v)
 {
     struct topic_view *old = atomic_load(&t->view);
 
-    if (old && is_same_log(old, v)) {
+    /* A topic that becomes unmapped is told like a new log: who subscribes again learns why. */
+    if (old && is_same_log(old, v) && (old->unmapped || !v->unmapped)) {
         if (old->unmapped == v->unmapped && old->n == v->n) {
             free(v);
             return;
@@ -137,6 +138,7 @@ static void on_topic(struct redis_conn *c, const struct redis_reply *r, void *ar
     t->asked = false;
     if (!r || redis_type(r) != REDIS_T_ARRAY)
         return;
+    f->control.tries = 0;
     atomic_store(&f->answered_ms, clock_mono_ms());
     v = view_parse(r, t);
     if (!v)

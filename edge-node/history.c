@@ -10,6 +10,8 @@
 
 #include "edge-node/edge_metric.h"
 
+#define PLOG_STEPS 8192 /* links of the plog that one request follows */
+
 struct history_req {
     struct waiter w;
     struct history_req *next;
@@ -111,6 +113,7 @@ static void take(struct history_req *q, const struct plog_rec *r)
 
 static void forward(struct history_req *q)
 {
+    static const struct rec_vec none;
     struct tail *t = q->ch->tail;
 
     while (q->pos < t->cursor && !is_full(q)) {
@@ -131,9 +134,7 @@ static void forward(struct history_req *q)
             }
             if (q->pos < page->from)
                 q->pos = page->from; /* nothing is kept there, so nothing was looked at */
-            v = &q->ch->paged;
-            if (q->ch->paged_turn != q->ch->h->turn)
-                v = &(const struct rec_vec){NULL, 0, 0};
+            v = q->ch->paged_turn == q->ch->h->turn ? &q->ch->paged : &none;
             upto = page->upto;
             q->seen += upto - q->pos;
         }
@@ -175,14 +176,15 @@ static void take_plog(struct history_req *q)
     struct plog *p = q->ch->tail->p;
     struct plog_view v = {plog_view(p).from, q->ch->tail->cursor};
     struct rec_vec found = {NULL, 0, 0};
-    int rc = plog_channel(p, &v, v.from, &key, HISTORY_BUDGET, &found);
+    int rc = plog_channel(p, &v, v.from, &key, PLOG_STEPS, &found);
 
     for (size_t i = 0; i < found.n; i++)
         if (found.v[i]->pos <= q->pos)
             take(q, found.v[i]);
     if (rc == 0 && q->pos > v.from)
         q->pos = v.from;
-    else if (rc == -E2BIG && found.n && found.v[found.n - 1]->pos <= q->pos)
+    else if (rc == -E2BIG && found.n /* the rest comes from pages */ &&
+             found.v[found.n - 1]->pos <= q->pos)
         q->pos = found.v[found.n - 1]->pos - 1;
     rec_vec_done(&found);
 }

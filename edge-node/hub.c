@@ -269,13 +269,14 @@ int hub_scan(struct channel *ch, uint64_t after)
     return 0;
 }
 
-static void scan_page(struct hub *h, const struct plog_page *page)
+static void scan_page(struct tail *t, const struct plog_page *page)
 {
+    struct hub *h = t->h;
     const struct plog_rec *r = NULL;
 
     while ((r = plog_page_next(page, r))) {
         struct channel *ch = hub_channel_of_rec(h, r);
-        if (!ch || ch->sub_count == ch->live)
+        if (!ch || ch->tail != t || ch->sub_count == ch->live)
             continue;
         if (ch->paged_turn != h->turn)
             ch->paged.n = 0;
@@ -304,7 +305,7 @@ const struct plog_page *hub_page(struct waiter *w, struct tail *t, uint64_t pos)
     }
     t->page = page;
     t->page_turn = h->turn;
-    scan_page(h, page);
+    scan_page(t, page);
     if (page->upto < plog_view(t->p).from) /* the next one, while this one is being sent */
         feed_want(h->feed, h->index, t->p, page->upto, false);
     return page;
@@ -325,6 +326,11 @@ void hub_live(struct sub *sub)
     sub->slot = ch->live;
     ch->slots[ch->live++] = (struct hub_slot){sub->w.s, sub};
     sub->live = true;
+    if (ch->live == ch->sub_count) { /* nobody is behind: what they shared goes */
+        rec_vec_done(&ch->scan);
+        rec_vec_done(&ch->paged);
+        ch->scan_turn = ch->paged_turn = 0;
+    }
     METRIC_ADD(lagging, -1);
 }
 

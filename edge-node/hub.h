@@ -35,6 +35,7 @@ struct tail {
     struct hub *h;
     struct plog *p;
     bool ready;              /* cursor is known */
+    bool holed;              /* what was behind the cursor is gone, in this turn */
     uint64_t cursor;         /* everything up to here was published to the live */
     uint64_t before;         /* the cursor before the turn that moved it last */
     struct plog_place place; /* of the cursor */
@@ -101,8 +102,8 @@ struct hub {
     void (*again)(void *arg); /* asks for another turn soon */
     void *again_arg;
 
-    uint64_t now_ms; /* monotonic, at the turn's or event's beginning */
-    bool draining;
+    uint64_t now_ms;         /* monotonic, at the turn's or event's beginning */
+    bool draining, has_gaps; /* has_gaps: a tail is holed, or its log GONE */
     struct hmap channels;
     struct tail *tails[FEED_PLOGS_MAX];
     struct wheel wheel;

@@ -248,9 +248,9 @@ static void stop(struct edge *e)
         shard_order(&e->shards[i], SHARD_STOP);
     for (int i = 0; i < e->shard_count; i++)
         shard_join(&e->shards[i]);
+    feed_stop(e->feed); /* it wakes shards: their loops must be there until then */
     for (int i = 0; i < e->shard_count; i++)
         shard_done(&e->shards[i]);
-    feed_stop(e->feed);
     feed_free(e->feed);
     turns_free(e->turns);
     if (e->admin)

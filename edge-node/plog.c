@@ -238,7 +238,7 @@ int plog_each(const struct plog *p, uint64_t after, uint64_t upto, struct plog_p
 void rec_vec_add(struct rec_vec *vec, const struct plog_rec *r)
 {
     if (vec->n == vec->cap) {
-        vec->cap = vec->cap ? vec->cap * 2 : 64;
+        vec->cap = vec->cap ? vec->cap * 2 : 4;
         vec->v = mem_realloc((void *)vec->v, vec->cap * sizeof(*vec->v));
     }
     vec->v[vec->n++] = r;

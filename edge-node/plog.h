@@ -124,7 +124,8 @@ struct plog {
     struct feed_group *group;    /* the connection that tails it; NULL: none */
     uint64_t idle_ms;            /* since when nobody tails it; 0: somebody does */
     uint64_t beacon_counter;
-    uint32_t fetches; /* history replies under way */
+    uint32_t fetches;      /* history replies under way … */
+    uint64_t under_way[4]; /* … and the wants they serve; FETCHES_MAX */
     bool starting;
 };
 
@@ -152,8 +153,8 @@ struct page_builder;
 struct page_builder *page_builder_new(uint64_t asked, bool backward);
 void page_builder_add(struct page_builder *b, const struct entry *e, uint64_t hash);
 size_t page_builder_count(const struct page_builder *b);
-/* Ends it at upto (>= the last record); frees the builder. A backward page was asked for from its
- * end; its records are reversed. */
+/* Ends it at upto (>= the last record), or where a hole or its size ended it; frees the builder.
+ * A backward page was asked for from its end; its records are reversed. */
 struct plog_page *page_builder_take(struct page_builder *b, uint64_t upto, uint64_t now_ms);
 void page_builder_free(struct page_builder *b);
 void plog_add_page(struct plog *p, struct plog_page *page);

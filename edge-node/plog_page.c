@@ -16,10 +16,14 @@
 #define LOAD(p)     atomic_load_explicit(p, memory_order_acquire)
 #define STORE(p, v) atomic_store_explicit(p, v, memory_order_release)
 
+#define PAGE_BYTES  MIB(1) /* a page takes no further record above it */
+
 struct page_builder {
     uint64_t asked;
     bool backward;
+    bool ended; /* takes no more: a hole, or PAGE_BYTES */
     size_t count;
+    uint64_t last;        /* position of the last one taken */
     uint64_t oldest_prev; /* prev of the entry with the lowest position */
     struct buf recs;
 };
@@ -61,9 +65,16 @@ void page_builder_add(struct page_builder *b, const struct entry *e, uint64_t ha
     static const char zeros[8];
     size_t end = b->recs.n + plog_rec_stride(&head);
 
+    /* A page has no hole in it: what is behind one is the next page's, which then begins late. */
+    if (b->count && (b->backward ? e->pos < b->oldest_prev : e->prev > b->last))
+        b->ended = true;
+    if (b->ended)
+        return;
     if (!b->count || b->backward)
         b->oldest_prev = e->prev;
     b->count++;
+    b->last = e->pos;
+    b->ended = end >= PAGE_BYTES;
     buf_add(&b->recs, &head, offsetof(struct plog_rec, bytes));
     buf_slice(&b->recs, e->channel);
     buf_slice(&b->recs, e->tags);
@@ -91,7 +102,7 @@ struct plog_page *page_builder_take(struct page_builder *b, uint64_t upto, uint6
     page->from = page->asked = b->backward ? 0 : b->asked;
     if (b->count && (b->backward || b->oldest_prev > b->asked))
         page->from = b->oldest_prev;
-    page->upto = upto;
+    page->upto = b->ended && !b->backward ? b->last : upto;
     page->born_ms = now_ms;
     page->backward = b->backward;
     page->used = b->recs.n;

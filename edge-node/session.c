@@ -183,6 +183,7 @@ static void ping(struct session *s, uint64_t now_ms)
 
     if (s->tr->is_choked(s->conn)) { /* can't even be sent: look again when a pong would be due */
         s->stalled = true;
+        session_dirty(s); /* so that the flush asks to be told when it drains */
         s->ping_ms = now_ms + (uint64_t)(c->ping_interval + c->pong_timeout);
         return;
     }

@@ -43,6 +43,7 @@ struct session {
     uint32_t sub_count, requests;
     uint32_t unanswered; /* server-side subscriptions that the connect reply waits for */
     uint32_t connect_id;
+    uint32_t first_bytes; /* publications kept for the connect reply */
     uint8_t id[16];
     uint8_t state; /* enum session_state */
     bool awaits_pong, stalled, reading_paused;

@@ -32,7 +32,7 @@ void sub_new(struct session *s, struct channel *ch, uint32_t cmd_id, const struc
 
     sub->ch = ch;
     sub->cmd_id = cmd_id;
-    sub->exp_s = (uint32_t)exp_s;
+    sub->exp_s = exp_s;
     sub->server = server;
     sub->recover = cursor->recover;
     sub->pos = cursor->offset;
@@ -116,6 +116,7 @@ void sub_gap(struct sub *sub)
     METRIC_ADD(gaps, 1);
     if (sub->server) {
         session_close(s, DISCONNECT_INSUFFICIENT_STATE);
+        sub_free(sub);
         return;
     }
     s->proto->push_unsubscribe(&s->out, channel_name(sub->ch), UNSUB_INSUFFICIENT);
@@ -153,6 +154,7 @@ static void answer(struct sub *sub, bool recovered, uint64_t offset)
         METRIC_ADD(not_recovered, 1);
     if (sub->server) {
         sub->asked = offset;
+        s->first_bytes += (uint32_t)sub->first.n;
         waiter_move(&sub->w, &s->held);
         session_sub_answered(s);
         return;
@@ -215,7 +217,8 @@ static void first_page(struct sub *sub, const struct rec_vec *v, uint64_t upto)
     struct session *s = sub->w.s;
 
     for (size_t i = after(v, sub->pos); i < v->n; i++) {
-        if (sub->first.n >= (size_t)s->h->conf->write_max)
+        /* of all that this client is owed now: many channels resume in one frame */
+        if (sub->first.n + s->first_bytes + s->out.n >= (size_t)s->h->conf->write_max)
             return;
         s->proto->pub(&sub->first, v->v[i], false);
         sub->pos = v->v[i]->pos;
@@ -344,15 +347,16 @@ static void sub_try(struct hub *h, struct waiter *w)
 {
     struct sub *sub = sub_of(w);
     const struct topic_view *view;
+    bool server = sub->server; /* once it is answered, its client may end it at once */
     int rc = hub_resolve(h, sub->ch, &view);
 
     if (rc == -EAGAIN) {
         waiter_move(w, sub->ch->tail ? &sub->ch->tail->waiting : &h->waiting);
-    } else if (rc == -ESTALE) {
+    } else if (rc == -ESTALE || (rc && sub->answered)) {
         sub_gap(sub);
     } else if (rc) {
         fail(sub, ERROR_NOT_AVAILABLE);
-    } else if (sub->answered || (begin(h, sub) && !sub->server)) {
+    } else if (sub->answered || (begin(h, sub) && !server)) {
         if (!sub->ch->any)
             pull(sub);
         else if (sub->behind) /* live only: there is no position to go on from */
@@ -366,10 +370,11 @@ static void sub_expire(struct hub *h, struct waiter *w)
 {
     struct sub *sub = sub_of(w);
     struct tail *t = sub->ch->tail;
+    bool server = sub->server;
 
     if (t && t->ready && sub->recover && !sub->foreign && !strcmp(sub->epoch, t->p->log) &&
         sub->pos > t->cursor) {
-        if (begin_ahead(h, sub) && !sub->server)
+        if (begin_ahead(h, sub) && !server)
             waiter_move(w, &h->todo);
     } else {
         fail(sub, ERROR_INTERNAL);

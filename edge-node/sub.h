@@ -19,7 +19,7 @@ struct sub {
     uint64_t asked; /* server-side: the offset to tell in the connect reply */
     uint32_t slot;  /* index in ch->slots while live */
     uint32_t cmd_id;
-    uint32_t exp_s; /* of its token; 0: never */
+    int64_t exp_s; /* of its token; 0: never */
     bool live, answered, server;
     bool recover, foreign; /* as asked; foreign: its epoch can't be this log's */
     bool told;             /* server-side result: recovered */

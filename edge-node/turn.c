@@ -16,11 +16,12 @@
 
 static void on_rec(void *arg, const struct plog_rec *r)
 {
-    struct hub *h = arg;
-    struct channel *ch = hub_channel_of_rec(h, r);
+    struct tail *t = arg;
+    struct channel *ch = hub_channel_of_rec(t->h, r);
 
-    if (ch && ch->live)
-        publish_add(h->publish, ch, r);
+    /* A record in another partition than its key's has no place in the channel's order. */
+    if (ch && ch->live && (ch->tail == t || ch->any))
+        publish_add(t->h->publish, ch, r);
 }
 
 /* The plog went on behind a hole, or evicted what we had not read: each goes on from history. */
@@ -28,6 +29,7 @@ static void unlive_all(struct hub *h, struct tail *t, uint64_t pos)
 {
     struct channel *ch;
 
+    t->holed = h->has_gaps = true;
     list_for_each(ch, &t->channels, in_tail) {
         while (ch->live) {
             struct sub *sub = ch->slots[ch->live - 1].sub;
@@ -44,27 +46,48 @@ static void advance(struct hub *h, struct tail *t)
 
     if (v.upto <= before)
         return;
-    if (before < v.from || plog_each(t->p, before, v.upto, &t->place, on_rec, h) != 0)
+    if (before < v.from || plog_each(t->p, before, v.upto, &t->place, on_rec, t) != 0)
         unlive_all(h, t, before);
     t->cursor = v.upto;
     t->before = before;
 }
 
-/* Its log was superseded: everybody is told, and comes back with the old cursor. */
-static void gone(struct hub *h, const struct plog *p)
+/* Tells every subscription that reads p (or only those of channels with keys anywhere): its log was
+ * superseded, or records that can't be fetched again are gone. */
+static void tell_gap(struct hub *h, const struct plog *p, bool only_any)
 {
     struct session *s;
 
     list_for_each(s, &h->sessions, in_hub) {
         struct sub *sub, *next;
         for (sub = s->subs; sub; sub = next) {
-            bool hit = sub->ch->tail && sub->ch->tail->p == p;
+            bool hit = !only_any && sub->ch->tail && sub->ch->tail->p == p;
             next = sub->next;
             for (uint32_t i = 0; i < sub->ch->any_count; i++)
                 hit |= sub->ch->any[i] == p;
             if (hit)
                 sub_gap(sub);
         }
+    }
+}
+
+/* After the publishing: what is told here may free channels. */
+static void tell_gaps(struct hub *h)
+{
+    if (!h->has_gaps)
+        return;
+    h->has_gaps = false;
+    for (uint32_t i = 0; i < FEED_PLOGS_MAX; i++) {
+        struct tail *t = h->tails[i];
+        const struct plog *p = t ? t->p : NULL;
+        bool holed = t && t->holed;
+        if (!t)
+            continue;
+        t->holed = false;
+        if (atomic_load(&p->state) == PLOG_GONE)
+            tell_gap(h, p, false);
+        else if (holed)
+            tell_gap(h, p, true);
     }
 }
 
@@ -76,7 +99,7 @@ static void look_at(struct hub *h, uint32_t id)
         return;
     list_splice_tail(&h->todo, &t->waiting);
     if (atomic_load(&t->p->state) == PLOG_GONE)
-        gone(h, t->p);
+        h->has_gaps = true;
     else if (t->ready)
         advance(h, t);
 }
@@ -135,6 +158,7 @@ void hub_turn(struct hub *h, uint64_t now_ms)
     turns_begin(h->turns, h->index);
     advance_all(h);
     publish_all(h);
+    tell_gaps(h);
     try_waiters(h);
     flush(h);
     reap(h);

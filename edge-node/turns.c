@@ -62,6 +62,7 @@ void turns_begin(struct turns *t, int shard)
 {
     /* seq_cst: the count must be visible before anything of the turn is read */
     atomic_fetch_add(&t->counters[shard].n, 1);
+    atomic_thread_fence(memory_order_seq_cst);
 }
 
 void turns_end(struct turns *t, int shard)
