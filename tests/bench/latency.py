@@ -68,7 +68,8 @@ def run(options, directory):
     p50, p99, cpu, notes = [], [], [], []
     try:
         worker = nodes.worker(namespaces=table)
-        edge = nodes.edge(namespaces=table)
+        # one shard: the machine's cores are shared with Kafka, Redis, the worker and the clients
+        edge = nodes.edge(namespaces=table, shards=1)
         pids = {"worker": worker.pid, "redis": redis.process.pid, "edge": edge.pid}
         for _ in range(runs):
             report, floor = load(directory, broker, topic, pids, edge, seconds, warm_up)
