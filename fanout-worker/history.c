@@ -151,6 +151,7 @@ static void tell_counts(struct history *h, bool asked)
     int32_t *counts = mem_zalloc(h->nss->count * sizeof(*counts));
     char why[160];
 
+    h->owed_counts = false;
     if (ask_counts(h, counts, why, sizeof(why)) == 0) {
         for (uint32_t i = 0; i < h->nss->count; i++) {
             struct history_job *j = job_new(HISTORY_TOPIC, i);
@@ -160,6 +161,7 @@ static void tell_counts(struct history *h, bool asked)
             history_answer(h, j);
         }
     } else {
+        h->owed_counts = asked; /* a partition may hold until this is answered */
         log_warn("metadata_failed", " why=%s", log_value(slice_of(why)));
     }
     free(counts);
@@ -238,7 +240,7 @@ static void *history_main(void *arg)
         now = clock_mono_ms();
         if (now - refreshed >= REFRESH_MS) {
             refreshed = now;
-            tell_counts(h, false);
+            tell_counts(h, h->owed_counts);
         }
     }
     return NULL;

@@ -28,6 +28,7 @@ struct history {
     pthread_mutex_t lock; /* guards rung and stop */
     pthread_cond_t cond;
     bool rung, stop, started;
+    bool owed_counts; /* somebody waits for counts, and the request failed */
 };
 
 void history_answer(struct history *h, struct history_job *j); /* moves j to the pump */

@@ -71,6 +71,7 @@ struct topic {
     uint64_t smaller_since;
     bool configured;  /* log_id is given: nothing may be registered */
     bool waiting_log; /* registration is under way */
+    bool owed_count;  /* a count was asked for, and none came yet that settles the guards */
     bool unmapped;
     bool written; /* the topic's hash was written since Redis came up */
     struct part **parts;

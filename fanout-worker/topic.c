@@ -129,6 +129,7 @@ static void settle_guards(struct topic *t)
 {
     bool found = false;
 
+    t->owed_count = false;
     for (int32_t p = 0; p < t->part_count; p++)
         found = found || (t->parts[p] && t->parts[p]->state == PART_GUARD);
     if (!found)
@@ -153,6 +154,7 @@ void topic_on_count(struct topic *t, const struct history_job *j)
 {
     enum logs_fit fit;
 
+    t->owed_count = t->owed_count || j->asked;
     if (j->partitions == 0) {
         log_warn("topic_missing", " topic=%s", log_value(slice_of(t->log.topic)));
         return;
@@ -163,7 +165,7 @@ void topic_on_count(struct topic *t, const struct history_job *j)
         topic_need_newlog(t, "fewer_partitions");
     else if (fit == LOGS_GROWN)
         topic_need_newlog(t, "more_partitions");
-    else if (j->asked)
+    else if (fit == LOGS_FIT && t->owed_count)
         settle_guards(t);
 }
 
@@ -187,7 +189,7 @@ void topic_on_log(struct topic *t, const struct history_job *j)
     memcpy(t->earlier, j->earlier, sizeof(t->earlier));
     t->earlier_count = j->earlier_count;
     t->waiting_log = false;
-    t->unmapped = false;
+    t->unmapped = t->owed_count = false;
     t->smaller_since = 0;
     t->written = false;
     PUMP_METRIC(t->pu, incarnations, 1);
