@@ -87,7 +87,9 @@ static void judge(struct history_job *j, const rd_kafka_message_t *m)
 
     j->pending = false;
     if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
-        j->check = CHECK_DIFFERENT; /* inside the log, and no record there: aborted or control */
+        /* m->offset is the end: before our record it is "beyond" (the log may come back); behind it
+         * there is no record where ours was: aborted or control. */
+        j->check = m->offset < (int64_t)j->pos ? CHECK_BEYOND : CHECK_DIFFERENT;
         return;
     }
     if (m->err) {
