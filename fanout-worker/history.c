@@ -52,6 +52,16 @@ static bool wait_bell(struct history *h, long ms)
     return !stop;
 }
 
+bool history_stopping(struct history *h)
+{
+    bool stop;
+
+    pthread_mutex_lock(&h->lock);
+    stop = h->stop;
+    pthread_mutex_unlock(&h->lock);
+    return stop;
+}
+
 void history_answer(struct history *h, struct history_job *j)
 {
     inbox_post(h->reply, &j->link);
@@ -203,17 +213,18 @@ static void register_log(struct history *h, struct history_job *j)
 
 static void serve_jobs(struct history *h)
 {
-    struct list jobs, facts;
+    struct list jobs, facts, late;
     struct history_job *j, *next;
     bool counts = false;
 
     list_init(&jobs);
     list_init(&facts);
+    list_init(&late);
     inbox_take(&h->inbox, &jobs);
     list_for_each_safe(j, next, &jobs, link) {
         list_del(&j->link);
         if (j->kind == HISTORY_FACTS) {
-            list_add_tail(&facts, &j->link);
+            list_add_tail(j->late ? &late : &facts, &j->link);
         } else if (j->kind == HISTORY_NEWLOG) {
             register_log(h, j);
         } else {
@@ -221,6 +232,7 @@ static void serve_jobs(struct history *h)
             free(j);
         }
     }
+    list_splice_tail(&facts, &late);
     if (counts)
         tell_counts(h, true);
     if (!list_is_empty(&facts))

@@ -34,6 +34,7 @@ struct history_job {
     int32_t partition;
     uint64_t token; /* the pump's, untouched */
     bool recheck;   /* the pump's: compare only, the partition goes on */
+    bool late;      /* the pump's: it failed before, so the others of its round go first */
     int err;
     char why[160];
     /* HISTORY_FACTS: pos = 0 with a log id: the group's commit, if it is of that log, is checked */

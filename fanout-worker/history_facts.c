@@ -2,7 +2,8 @@
 /*
  * history_facts.c: Kafka's side of an attach: low and end, the group's commit, and the overlap
  * check: the record at a position, fetched and compared with its fingerprint. All jobs of a round
- * are fetched together.
+ * are fetched together. The first question of a round that Kafka doesn't answer in time ends the
+ * round's questions: the rest is -EAGAIN, so neither a stop nor the others wait for each in turn.
  *
  * Invariant: the reader is assigned nothing between rounds. @thread history
  */
@@ -17,7 +18,9 @@
 #include "fanout-worker/history_impl.h"
 #include "fanout-worker/source_kafka.h"
 
-#define OVERLAP_MS 5000 /* all records of one round */
+#define FACTS_ASK_MS  1500 /* one question */
+#define FACTS_SLOW_MS 1000 /* a failure that took so long */
+#define OVERLAP_MS    5000 /* all records of one round */
 
 static const char *topic_of(const struct history *h, const struct history_job *j)
 {
@@ -25,17 +28,17 @@ static const char *topic_of(const struct history *h, const struct history_job *j
 }
 
 /* The stream is absent: is there a commit of this log that can be checked instead? */
-static void find_commit(struct history *h, struct history_job *j)
+static rd_kafka_resp_err_t find_commit(struct history *h, struct history_job *j)
 {
     rd_kafka_topic_partition_list_t *l = rd_kafka_topic_partition_list_new(1);
     rd_kafka_topic_partition_t *tp =
         rd_kafka_topic_partition_list_add(l, topic_of(h, j), j->partition);
+    rd_kafka_resp_err_t err = rd_kafka_committed(h->rk, l, FACTS_ASK_MS);
     char text[64];
     unsigned long fp;
     char *end;
 
-    if (rd_kafka_committed(h->rk, l, HISTORY_ASK_MS) == RD_KAFKA_RESP_ERR_NO_ERROR && !tp->err &&
-        tp->offset > 0 && tp->metadata && tp->metadata_size < sizeof(text)) {
+    if (!err && !tp->err && tp->offset > 0 && tp->metadata && tp->metadata_size < sizeof(text)) {
         memcpy(text, tp->metadata, tp->metadata_size);
         text[tp->metadata_size] = '\0';
         fp = tp->metadata_size > LOG_ID_LEN ? strtoul(text + LOG_ID_LEN + 1, &end, 16) : 0;
@@ -47,21 +50,22 @@ static void find_commit(struct history *h, struct history_job *j)
         }
     }
     rd_kafka_topic_partition_list_destroy(l);
+    return err;
 }
 
 /* Everything but the record itself. True: the record is needed. */
 static bool find_facts(struct history *h, struct history_job *j)
 {
     rd_kafka_resp_err_t err = rd_kafka_query_watermark_offsets(h->rk, topic_of(h, j), j->partition,
-                                                               &j->low, &j->end, HISTORY_ASK_MS);
+                                                               &j->low, &j->end, FACTS_ASK_MS);
 
+    if (!err && j->pos == 0 && j->log[0] && find_commit(h, j) == RD_KAFKA_RESP_ERR__TIMED_OUT)
+        err = RD_KAFKA_RESP_ERR__TIMED_OUT; /* any other: there is nothing to compare with */
     if (err) {
         j->err = -EIO;
         snprintf(j->why, sizeof(j->why), "%s", rd_kafka_err2str(err));
         return false;
     }
-    if (j->pos == 0 && j->log[0])
-        find_commit(h, j);
     j->check = attach_place(j->pos, j->low, j->end);
     if (j->check == CHECK_SAME && !j->has_fp)
         j->check = CHECK_NONE;
@@ -122,7 +126,7 @@ static void fetch_records(struct history *h, struct list *jobs)
     }
     if (left > 0)
         rd_kafka_assign(h->rk, l);
-    while (left > 0 && clock_mono_ms() < end) {
+    while (left > 0 && clock_mono_ms() < end && !history_stopping(h)) {
         rd_kafka_message_t *m = rd_kafka_consumer_poll(h->rk, 100);
 
         j = m ? pending_of(h, jobs, m) : NULL;
@@ -141,9 +145,20 @@ static void fetch_records(struct history *h, struct list *jobs)
 void history_answer_facts(struct history *h, struct list *jobs)
 {
     struct history_job *j, *next;
+    uint64_t began;
+    bool enough = false;
 
-    list_for_each(j, jobs, link)
+    list_for_each(j, jobs, link) {
+        enough = enough || history_stopping(h);
+        if (enough) {
+            j->err = -EAGAIN;
+            continue;
+        }
+        began = clock_mono_ms();
         j->pending = find_facts(h, j);
+        /* By the clock: a question that ran out of time ends with one of several errors. */
+        enough = j->err < 0 && clock_mono_ms() - began >= FACTS_SLOW_MS;
+    }
     fetch_records(h, jobs);
     list_for_each_safe(j, next, jobs, link) {
         if (j->pending) {

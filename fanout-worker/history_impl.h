@@ -31,6 +31,7 @@ struct history {
     bool owed_counts; /* somebody waits for counts, and the request failed */
 };
 
+bool history_stopping(struct history *h);
 void history_answer(struct history *h, struct history_job *j); /* moves j to the pump */
 /* Answers each job of the list; it is garbage afterwards. */
 void history_answer_facts(struct history *h, struct list *jobs);

@@ -17,6 +17,7 @@
 #include "fanout-worker/pump_impl.h"
 
 #define RETRY_MS 250
+#define AGAIN_MS 20
 #define IDLE_MS  500
 
 struct last_ask {
@@ -160,6 +161,7 @@ static struct history_job *facts_job(struct part *p)
     j->topic = p->id.topic;
     j->partition = p->id.partition;
     j->token = p->token;
+    j->late = p->late;
     return j;
 }
 
@@ -282,6 +284,8 @@ static void decide(struct part *p, const struct history_job *j)
 
 void part_on_facts(struct part *p, struct history_job *j)
 {
+    if (j->err != -EAGAIN)
+        p->late = j->err < 0;
     if (j->err == 0) {
         p->low = j->low;
         p->end = j->end;
@@ -300,6 +304,10 @@ void part_on_facts(struct part *p, struct history_job *j)
     }
     if (p->state != PART_FACTS)
         return;
+    if (j->err == -EAGAIN) { /* not asked: another partition's question took the round's time */
+        part_retry(p, AGAIN_MS);
+        return;
+    }
     if (j->err < 0) {
         log_warn("attach_failed", " stream=%s why=%s", p->stream, log_value(slice_of(j->why)));
         part_retry(p, RETRY_MS);
