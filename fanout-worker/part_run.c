@@ -100,6 +100,16 @@ bool part_on_record(void *handle, const struct source_record *r)
     return false;
 }
 
+/* What Kafka still counts below rebuild_until is no record: control, aborted. An end that is told
+ * before the guard is off may belong to an earlier fetch position. */
+void part_on_end(void *handle)
+{
+    struct part *p = handle;
+
+    if (p->state == PART_RUN && p->guard < 0)
+        p->rebuild_until = 0;
+}
+
 void part_on_turn(void *handle)
 {
     struct part *p = handle;

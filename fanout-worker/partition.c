@@ -118,6 +118,7 @@ void part_disown(struct part *p)
         return;
     part_detach(p);
     p->pu->owned--;
+    p->rebuild_until = 0;
     part_set_state(p, PART_OUT);
 }
 
@@ -135,6 +136,7 @@ void part_log_changed(struct part *p)
     part_detach(p);
     name_keys(p);
     p->seen = -1;
+    p->rebuild_until = 0;
     p->beyond_since = 0;
     p->cap = 0;
     p->ap.acked = 0;
@@ -241,7 +243,11 @@ static void run(struct part *p, const struct attach_plan *plan)
      * record is one the fetcher had read ahead from its earlier position. */
     p->guard = plan->start <= p->seen && p->low <= p->seen ? p->seen : -1;
     p->guard_hits = p->tries < PART_GUARD_HITS ? 0 : PART_GUARD_HITS;
-    p->rebuild_until = plan->rebuild ? p->end : 0;
+    /* A rebuild that was broken off goes on: readers must not take its middle for the end. */
+    if (plan->rebuild)
+        p->rebuild_until = p->end;
+    else if (plan->start >= p->rebuild_until)
+        p->rebuild_until = 0;
     p->beyond_since = 0;
     p->moved_ms = clock_mono_ms();
     PUMP_METRIC(p->pu, reattaches, 1);
@@ -360,6 +366,5 @@ void part_idle_check(struct part *p)
 
     if (p->state != PART_RUN || p->ap.inflight > 0 || now - p->moved_ms < IDLE_MS)
         return;
-    p->rebuild_until = 0; /* nothing came for a while: the end of the log holds no record */
     ask_last(p, on_idle);
 }

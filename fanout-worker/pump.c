@@ -114,6 +114,7 @@ const struct source_events pump_source_events = {
     .assigned = on_assigned,
     .revoked = on_revoked,
     .record = part_on_record,
+    .end = part_on_end,
     .turn = part_on_turn,
     .trouble = part_on_trouble,
     .connection = on_connection,

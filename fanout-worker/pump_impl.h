@@ -132,6 +132,7 @@ void part_idle_check(struct part *p);
 
 /* part_run.c */
 bool part_on_record(void *handle, const struct source_record *r);
+void part_on_end(void *handle);
 void part_on_turn(void *handle);
 void part_on_trouble(void *handle, enum source_trouble what, const char *text);
 bool part_commit(struct part *p, struct source_commit *ret);

@@ -40,6 +40,8 @@ struct source_events {
     void (*revoked)(void *arg, const struct source_id *ids, size_t n);
     /* One record of a started partition (handle is start()'s). False: no more for now. */
     bool (*record)(void *handle, const struct source_record *r);
+    /* Reading has reached the end that the source has now. */
+    void (*end)(void *handle);
     /* All that was waiting for this partition has been handed over, for now. */
     void (*turn)(void *handle);
     void (*trouble)(void *handle, enum source_trouble what, const char *text);

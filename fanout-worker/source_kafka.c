@@ -210,7 +210,9 @@ static void hand_over(struct source_kafka *sk, struct slot *sl, rd_kafka_message
     } else if (m->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ||
                m->err == RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE) {
         sk->ev->trouble(sl->handle, SOURCE_OUT_OF_RANGE, rd_kafka_message_errstr(m));
-    } else if (m->err != RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+    } else if (m->err == RD_KAFKA_RESP_ERR__PARTITION_EOF) {
+        sk->ev->end(sl->handle);
+    } else {
         sk->ev->trouble(sl->handle, SOURCE_FETCH_ERROR, rd_kafka_message_errstr(m));
     }
 }
@@ -304,16 +306,10 @@ static bool kafka_watermarks(const struct source *s, struct source_id id, int64_
                              int64_t *ret_end)
 {
     const struct source_kafka *sk = self_of(s);
-    int64_t low, end;
 
-    if (rd_kafka_get_watermark_offsets(sk->rk, topic_name(sk, id.topic), id.partition, &low,
-                                       &end) != RD_KAFKA_RESP_ERR_NO_ERROR)
-        return false;
-    if (low < 0 || end < 0)
-        return false;
-    *ret_low = low;
-    *ret_end = end;
-    return true;
+    return !rd_kafka_get_watermark_offsets(sk->rk, topic_name(sk, id.topic), id.partition, ret_low,
+                                           ret_end) &&
+           *ret_low >= 0 && *ret_end >= 0;
 }
 
 static void kafka_commit(struct source *s, const struct source_commit *v, size_t n)

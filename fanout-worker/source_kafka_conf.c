@@ -35,6 +35,7 @@ static const struct pair consumer_rules[] = {
     {"auto.offset.reset", "error"},
     {"isolation.level", "read_committed"},
     {"check.crcs", "true"},
+    {"enable.partition.eof", "true"},
     /* librdkafka moves its cached low watermark only with statistics switched on. */
     {"statistics.interval.ms", "1000"},
 };
@@ -117,7 +118,6 @@ struct rd_kafka_conf_s *kafka_conf_new(const struct worker_conf *conf, enum kafk
     kafka_conf_set(rc, "group.id", group);
     rd_kafka_conf_set_stats_cb(rc, on_stats);
     if (role == KAFKA_READER) {
-        kafka_conf_set(rc, "enable.partition.eof", "true");
         kafka_conf_set(rc, "fetch.wait.max.ms", "10");
         kafka_conf_set(rc, "queued.min.messages", "1");
         kafka_conf_set(rc, "statistics.interval.ms", "0");
