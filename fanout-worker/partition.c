@@ -227,6 +227,7 @@ void part_attach(struct part *p)
         part_retry(p, 1000);
         return;
     }
+    p->recheck_due = false; /* attaching compares, too */
     part_set_state(p, PART_LAST);
     ask_last(p, on_last);
 }
@@ -288,8 +289,25 @@ static void decide(struct part *p, const struct history_job *j)
     }
 }
 
+/* Only a difference matters. A doubt stays until it is answered. */
+static void on_recheck(struct part *p, const struct history_job *j)
+{
+    if (p->state != PART_RUN)
+        return;
+    if (j->err < 0) {
+        p->recheck_due = true;
+    } else if (j->check == CHECK_DIFFERENT) {
+        PUMP_METRIC(p->pu, overlap_failures, 1);
+        topic_need_newlog(p->t, "another_record_at_last_position");
+    } else if (j->check == CHECK_BEYOND) {
+        part_attach(p);
+    }
+}
+
 void part_on_facts(struct part *p, struct history_job *j)
 {
+    if (j->recheck)
+        p->recheck_asked = false;
     if (j->err != -EAGAIN)
         p->late = j->err < 0;
     if (j->err == 0) {
@@ -299,13 +317,7 @@ void part_on_facts(struct part *p, struct history_job *j)
     if (j->token != p->token)
         return;
     if (j->recheck) {
-        /* Only a difference matters; what could not be asked is asked at the next doubt. */
-        if (j->err == 0 && p->state == PART_RUN && j->check == CHECK_DIFFERENT) {
-            PUMP_METRIC(p->pu, overlap_failures, 1);
-            topic_need_newlog(p->t, "another_record_at_last_position");
-        } else if (j->err == 0 && p->state == PART_RUN && j->check == CHECK_BEYOND) {
-            part_attach(p);
-        }
+        on_recheck(p, j);
         return;
     }
     if (p->state != PART_FACTS)
@@ -323,12 +335,16 @@ void part_on_facts(struct part *p, struct history_job *j)
 }
 
 /* The record at the last confirmed position, compared while the partition goes on. */
-void part_recheck(struct part *p)
+static void ask_recheck(struct part *p)
 {
     struct history_job *j;
 
-    if (p->state != PART_RUN || !p->ap.has_fp || p->ap.acked == 0)
+    if (!p->recheck_due || p->recheck_asked || p->state != PART_RUN)
         return;
+    p->recheck_due = false;
+    if (!p->ap.has_fp || p->ap.acked == 0)
+        return;
+    p->recheck_asked = true;
     j = facts_job(p);
     j->recheck = true;
     j->pos = p->ap.acked;
@@ -336,6 +352,12 @@ void part_recheck(struct part *p)
     j->has_fp = true;
     PUMP_METRIC(p->pu, overlap_checks, 1);
     history_post(p->pu->history, j);
+}
+
+void part_recheck(struct part *p)
+{
+    p->recheck_due = true; /* also while attaching: that may have asked before the doubt */
+    ask_recheck(p);
 }
 
 static void on_idle(struct redis_conn *c, const struct redis_reply *reply, void *arg)
@@ -364,6 +386,7 @@ void part_idle_check(struct part *p)
 {
     uint64_t now = clock_mono_ms();
 
+    ask_recheck(p);
     if (p->state != PART_RUN || p->ap.inflight > 0 || now - p->moved_ms < IDLE_MS)
         return;
     ask_last(p, on_idle);

@@ -57,6 +57,8 @@ struct part {
     uint64_t moved_ms;  /* when the last append was confirmed */
     uint64_t committed; /* position last committed for lag tools */
     uint32_t tries;     /* of attaching, in a row */
+    bool recheck_due;   /* the last confirmed record is to be compared */
+    bool recheck_asked; /* it is being compared; at most once at a time */
     bool late;          /* Kafka's side could not be learnt last time */
     ev_timer retry;
 };
