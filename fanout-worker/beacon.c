@@ -42,7 +42,8 @@ static size_t part_row(const struct part *p, char *field, char *value, size_t *r
     return beacon_field(field, p->t->log.log, p->id.partition);
 }
 
-/* Slices into scratch are set only when it has stopped growing. */
+/* A partition of which nothing is known yet has no row: edges would take zeros, or the numbers of
+ * an earlier log, for the truth. Slices into scratch are set only when it has stopped growing. */
 void beacon_beat(struct pump *pu)
 {
     size_t rows = (size_t)pu->owned + 1, argc = 2, at = 0;
@@ -58,7 +59,8 @@ void beacon_beat(struct pump *pu)
             size_t field_n, value_n;
 
             p = pu->topics[i].parts[k];
-            if (!p || p->state == PART_OUT || argc + 4 > 2 + rows * 2 || k >= p->t->log.partitions)
+            if (!p || p->state == PART_OUT || !p->known || argc + 4 > 2 + rows * 2 ||
+                k >= p->t->log.partitions)
                 continue;
             field_n = part_row(p, pu->scratch.p + at, pu->scratch.p + at + KEY_MAX, &value_n);
             pu->argv[argc++] = (struct slice){pu->scratch.p + at, field_n};

@@ -109,6 +109,7 @@ void part_own(struct part *p)
     if (p->state != PART_OUT)
         return;
     p->pu->owned++;
+    p->known = false;
     part_set_state(p, PART_HOLD);
 }
 
@@ -136,7 +137,8 @@ void part_log_changed(struct part *p)
     part_detach(p);
     name_keys(p);
     p->seen = -1;
-    p->rebuild_until = 0;
+    p->low = p->end = p->rebuild_until = 0;
+    p->known = false;
     p->beyond_since = 0;
     p->cap = 0;
     p->ap.acked = 0;
@@ -310,12 +312,13 @@ void part_on_facts(struct part *p, struct history_job *j)
         p->recheck_asked = false;
     if (j->err != -EAGAIN)
         p->late = j->err < 0;
+    if (j->token != p->token)
+        return;
     if (j->err == 0) {
         p->low = j->low;
         p->end = j->end;
+        p->known = true;
     }
-    if (j->token != p->token)
-        return;
     if (j->recheck) {
         on_recheck(p, j);
         return;

@@ -49,6 +49,7 @@ struct part {
     int64_t guard; /* records above it are stale until one at or below came; -1 = off */
     uint32_t guard_hits;
     int64_t low, end;      /* Kafka's, as last heard */
+    bool known;            /* low and end are of this log and of this time of ours */
     int64_t rebuild_until; /* offset; the beacon says rebuild below it. 0 = live */
     bool held;             /* the append has no room */
     bool oom;              /* next append by the script for a full Redis */
