@@ -110,6 +110,7 @@ void part_own(struct part *p)
         return;
     p->pu->owned++;
     p->known = false;
+    p->beyond_since = 0;
     part_set_state(p, PART_HOLD);
 }
 
@@ -331,6 +332,7 @@ void part_on_facts(struct part *p, struct history_job *j)
     }
     if (j->err < 0) {
         log_warn("attach_failed", " stream=%s why=%s", p->stream, log_value(slice_of(j->why)));
+        p->beyond_since = 0; /* what wasn't seen in between didn't last */
         part_retry(p, RETRY_MS);
         return;
     }
