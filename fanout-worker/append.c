@@ -41,7 +41,7 @@ void append_reset(struct append *a)
     a->gen++;
     *a->lim->inflight_total -= a->inflight_bytes;
     a->inflight_bytes = 0;
-    a->inflight = 0;
+    a->inflight = a->inflight_entries = 0;
     clear_open(a);
 }
 
@@ -93,6 +93,7 @@ static void leave(struct append *a)
     a->mean = (a->mean * 7 + mean) / 8;
     a->tail = b->last;
     a->inflight++;
+    a->inflight_entries += b->count;
     a->inflight_bytes += b->bytes;
     *a->lim->inflight_total += b->bytes;
     a->io->send(a->arg, b, &load);
@@ -134,6 +135,7 @@ bool append_failed(struct append *a, struct append_batch *take_b)
 
     if (current) {
         a->inflight--;
+        a->inflight_entries -= take_b->count;
         a->inflight_bytes -= take_b->bytes;
         *a->lim->inflight_total -= take_b->bytes;
     }
@@ -164,5 +166,6 @@ void append_assert(const struct append *a)
 {
     must(a->acked <= a->tail && a->tail <= a->chain);
     must(a->inflight_bytes >= 0 && (a->inflight > 0 || a->inflight_bytes == 0));
+    must(a->inflight_entries >= a->inflight && (a->inflight > 0 || a->inflight_entries == 0));
     must(a->count <= a->cap);
 }

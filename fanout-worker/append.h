@@ -61,9 +61,10 @@ struct append {
     uint64_t acked;    /* last position that Redis confirmed */
     uint32_t acked_fp; /* its fingerprint */
     bool has_fp;
-    uint64_t tail;  /* expected by the next batch */
-    uint64_t chain; /* where the next entry continues from */
-    uint32_t inflight;
+    uint64_t tail;             /* expected by the next batch */
+    uint64_t chain;            /* where the next entry continues from */
+    uint32_t inflight;         /* batches */
+    uint32_t inflight_entries; /* of them; while sending, the batch itself included */
     int64_t inflight_bytes;
     uint32_t mean; /* moving mean of an entry's bytes */
     struct buf data;

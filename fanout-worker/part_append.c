@@ -30,7 +30,9 @@ static int64_t maxlen_of(struct part *p)
         n = p->cap;
         p->cap += p->cap / 1000 + 1;
     }
-    return n;
+    /* Never so few that a batch trims entries of itself or of those just before it: readers that
+     * wait at the end would find a hole. */
+    return n > p->ap.inflight_entries ? n : p->ap.inflight_entries;
 }
 
 static void room_again(struct part *p)

@@ -31,6 +31,7 @@ static void on_send(void *arg, struct append_batch *take_b, const struct append_
     struct slice field = {load->data->p + load->items[0].at, load->items[0].n};
 
     assert_int_equal(entry_decode(field, load->items[0].pos, &e), 0);
+    assert_true(w->a.inflight_entries >= load->count); /* the batch that leaves is counted */
     w->expected[w->n] = load->expected;
     w->first_prev[w->n] = e.prev;
     w->sent[w->n++] = take_b;
@@ -102,6 +103,7 @@ static void test_gathers_while_one_is_under_way(void **state)
     append_answered(&w.a, w.sent[0]);
     assert_int_equal(w.n, 2);
     assert_int_equal(w.sent[1]->count, 48);
+    assert_int_equal(w.a.inflight_entries, 48);
     assert_int_equal(w.expected[1], 1);
     assert_int_equal(w.first_prev[1], 1);
     append_answered(&w.a, w.sent[1]);
@@ -122,6 +124,7 @@ static void test_full_batches_follow(void **state)
     assert_int_equal(w.n, 3);
     assert_int_equal(pos, 41);
     assert_int_equal(w.expected[2], 20);
+    assert_int_equal(w.a.inflight_entries, 30);
     append_turn(&w.a);
     assert_int_equal(w.n, 3);
     append_answered(&w.a, w.sent[0]);
