@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/base/keys.h"
 #include "common/io/redis.h"
 #include "common/runtime/log.h"
 #include "common/runtime/proc.h"
@@ -104,7 +105,8 @@ static int load_scripts(struct boot *bt, struct redis_sync *rs, char why[BOOT_WH
     return 0;
 }
 
-static int check_redis(struct boot *bt, char why[BOOT_WHY])
+/* NULL with why filled. */
+static struct redis_sync *open_redis(struct boot *bt, char why[BOOT_WHY])
 {
     struct redis_opts opts = {
         .url = bt->conf->redis_url,
@@ -115,14 +117,21 @@ static int check_redis(struct boot *bt, char why[BOOT_WHY])
     };
     char cause[256] = "";
     struct redis_sync *rs = redis_sync_open(&opts, cause, sizeof(cause));
-    int rc;
 
     redis_url_where(bt->conf->redis_url, bt->where);
-    if (!rs) {
+    if (!rs)
         snprintf(why, BOOT_WHY, "no Redis at %s (%s): start it, or set redis_url", bt->where,
                  cause);
+    return rs;
+}
+
+static int check_redis(struct boot *bt, char why[BOOT_WHY])
+{
+    struct redis_sync *rs = open_redis(bt, why);
+    int rc;
+
+    if (!rs)
         return -ECONNREFUSED;
-    }
     rc = check_role(bt, rs, why);
     if (rc == 0)
         rc = check_memory(bt, rs, why);
@@ -202,6 +211,43 @@ static int check_kafka(struct boot *bt, char why[BOOT_WHY])
     return 0;
 }
 
+/* A configured log has one partition count for ever: with another one keys lead elsewhere. */
+static int check_configured(struct boot *bt, char why[BOOT_WHY])
+{
+    struct redis_sync *rs = open_redis(bt, why);
+    int rc = rs ? 0 : -ECONNREFUSED;
+
+    for (uint32_t i = 0; rc == 0 && i < bt->nss.count; i++) {
+        const struct log_record *log = &bt->topics[i].log;
+        char key[KEY_MAX], count[16];
+        size_t key_n = key_topic(key, log->topic);
+        const struct redis_reply *r;
+        struct slice was;
+
+        if (log->n > 0)
+            continue;
+        snprintf(count, sizeof(count), "%d", log->partitions);
+        r = redis_sync_cmd(
+            rs, 4,
+            (struct slice[]){SLICE("HMGET"), {key, key_n}, SLICE("log"), SLICE("partitions")});
+        if (!r || redis_type(r) != REDIS_T_ARRAY || redis_len(r) != 2 ||
+            redis_type(redis_at(r, 1)) != REDIS_T_STRING ||
+            !slice_eq(redis_str(redis_at(r, 0)), slice_of(log->log)))
+            continue; /* not that log's; a Redis in trouble shows itself to the pump */
+        was = redis_str(redis_at(r, 1));
+        if (slice_eq(was, slice_of(count)))
+            continue;
+        snprintf(why, BOOT_WHY,
+                 "namespace \"%s\": topic %s has %s partitions, and its log %s was begun with "
+                 "%.*s: give the namespace another log_id, here and in the edges",
+                 bt->nss.v[i].name, log->topic, count, log->log, (int)was.n, was.p);
+        rc = -EINVAL;
+    }
+    if (rs)
+        redis_sync_close(rs);
+    return rc;
+}
+
 int boot_run(struct boot *bt, const struct worker_conf *conf, char why[BOOT_WHY])
 {
     struct buf errors = BUF_INIT;
@@ -219,6 +265,8 @@ int boot_run(struct boot *bt, const struct worker_conf *conf, char why[BOOT_WHY]
     if (rc < 0)
         return rc;
     rc = check_kafka(bt, why);
+    if (rc == 0)
+        rc = check_configured(bt, why);
     if (rc < 0)
         return rc;
     bt->stream_bytes = boot_stream_bytes(conf->stream_bytes, bt->maxmemory, bt->partitions);

@@ -26,6 +26,7 @@ struct registry {
     const char *topic;
     rd_kafka_t *rk;
     int64_t next; /* offset not yet read */
+    int64_t low;  /* the lowest offset kept, as last asked */
     struct logs logs;
 };
 
@@ -50,9 +51,9 @@ static int take_message(struct registry *reg, rd_kafka_message_t *m, size_t *add
 
 static int registry_end(struct registry *reg, int64_t *ret, char *why, size_t why_size)
 {
-    int64_t low, high;
+    int64_t high;
     rd_kafka_resp_err_t err =
-        rd_kafka_query_watermark_offsets(reg->rk, reg->topic, 0, &low, &high, REGISTRY_MS);
+        rd_kafka_query_watermark_offsets(reg->rk, reg->topic, 0, &reg->low, &high, REGISTRY_MS);
 
     if (err) {
         snprintf(why, why_size, "Kafka doesn't tell the end of topic %s: %s", reg->topic,
@@ -222,6 +223,14 @@ struct registry *registry_open(const struct worker_conf *conf, char *why, size_t
     assign_from_start(reg);
     if (read_to_end(reg, why, why_size) < 0)
         goto fail;
+    if (reg->low > 0) { /* topics that are in use would be taken for new ones */
+        snprintf(why, why_size,
+                 "topic %s lost its first %lld records (retention): set registry_topic to a new "
+                 "topic with retention.ms=-1 and cleanup.policy=delete, and delete the keys "
+                 "ff:topic:* in each region's Redis; every topic becomes a new log",
+                 reg->topic, (long long)reg->low);
+        goto fail;
+    }
     return reg;
 fail:
     registry_close(reg);

@@ -50,6 +50,20 @@ def test_worker_partitions_added(kafka, topics, topic, nodes, region):
     assert [(r["n"], r["partitions"]) for r in logs if r["topic"] == topic] == [(1, 4), (2, 6)]
 
 
+def test_worker_configured_log_keeps_its_count(topics, topic, nodes, region):
+    worker = start(nodes, topic, namespace={"log_id": "mirror01"})
+    topics.produce(topic, records(40))
+    worker.wait_for(lambda: region.hash().get("log") == "mirror01", "the topic's hash", 20)
+    worker.stop()
+    topics.grow(topic, 6)
+    again = nodes.worker(start=False, namespaces={"q": {"topic": topic, "log_id": "mirror01"}})
+    again.launch()
+    again.expect_exit(1)
+    assert again.wait(40) == 1
+    why = again.event("boot_failed")["why"]
+    assert all(w in why for w in (topic, "6 partitions", "begun with 4", "another log_id")), why
+
+
 def test_worker_topic_recreated(kafka, topics, topic, nodes, region):
     worker = start(nodes, topic)
     topics.produce(topic, [("k", b"%d" % i) for i in range(50)])
