@@ -108,6 +108,7 @@ async def test_server_side_channels_recover(edge, fake_log, fan):
     at, epoch = client.cursor("a")
     await client.abort()
     fake_log.append([("a", n) for n in range(5, 9)] + [("b", 0)])
+    edge.wait_metric("fanfare_edge_records_total", 10)  # b has no cursor: it begins where the edge is
     again = await fan(edge, token=text, subs={"a": {"recover": True, "offset": at, "epoch": epoch}})
     sub = again.connected["subs"]["a"]
     assert sub["recovered"] and sub["was_recovering"] and sub["offset"] == at
