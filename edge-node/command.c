@@ -56,6 +56,7 @@ static void finish_connect(struct session *s)
     buf_done(&subs);
     for (struct sub *sub = s->subs; sub; sub = sub->next)
         buf_done(&sub->first);
+    s->first_bytes = 0;
     list_splice_tail(&s->h->todo, &s->held);
     s->state = SESSION_READY;
     s->backlog = BUF_INIT;

@@ -64,18 +64,13 @@ static void on_start_done(void *arg, int err, const char *msg)
     feed_signal(f, p);
 }
 
-static bool is_link_up(const struct link *l)
-{
-    return l->conn && redis_conn_is_up(l->conn);
-}
-
 void feed_start_plog(struct feed *f, struct plog *p)
 {
     static const struct redis_entries_ops ops = {.entry = on_last, .done = on_start_done};
     char key[KEY_MAX];
     struct start *s;
 
-    if (p->starting || !is_link_up(&f->history))
+    if (p->starting || !feed_link_is_up(&f->history))
         return;
     p->starting = true;
     s = mem_zalloc(sizeof(*s));
@@ -216,7 +211,7 @@ static bool is_there(const struct plog *p, uint64_t pos, bool backward)
 
 void feed_serve_wants(struct feed *f, struct plog *p)
 {
-    if (!is_link_up(&f->history))
+    if (!feed_link_is_up(&f->history))
         return;
     for (int i = 0; i < f->shard_count && p->fetches < FETCHES_MAX; i++) {
         uint64_t want = atomic_load_explicit(&p->wants[i], memory_order_relaxed);

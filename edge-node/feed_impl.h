@@ -88,6 +88,7 @@ struct feed {
 /* feed_link.c */
 void feed_link_start(struct link *l, struct feed *f, const char *name,
                      void (*on_up)(struct link *));
+bool feed_link_is_up(const struct link *l);
 void feed_link_stop(struct link *l);
 void feed_link_restart(struct link *l); /* at once */
 void feed_link_retry(struct link *l);   /* after a pause that grows until an answer is good */

@@ -69,6 +69,11 @@ void feed_link_start(struct link *l, struct feed *f, const char *name, void (*on
     link_connect(l);
 }
 
+bool feed_link_is_up(const struct link *l)
+{
+    return l->conn && redis_conn_is_up(l->conn);
+}
+
 void feed_link_stop(struct link *l)
 {
     ev_timer_stop(l->f->loop, &l->retry);

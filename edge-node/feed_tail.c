@@ -139,7 +139,7 @@ static void read_more(struct feed_group *g)
     char text[2 * GROUP_STREAMS][KEY_MAX], count[24];
     int argc = 0;
 
-    if (g->reading || !g->count || !g->link.conn || !redis_conn_is_up(g->link.conn))
+    if (g->reading || !g->count || !feed_link_is_up(&g->link))
         return;
     argv[argc++] = SLICE("XREAD");
     argv[argc++] = SLICE("COUNT");
@@ -166,7 +166,7 @@ static void unblock(struct feed_group *g)
     struct feed *f = g->link.f;
     char text[64];
 
-    if (!f->control.conn || !redis_conn_is_up(f->control.conn) || !g->link.conn)
+    if (!feed_link_is_up(&f->control) || !g->link.conn)
         return;
     snprintf(text, sizeof(text), "CLIENT UNBLOCK %lld TIMEOUT",
              (long long)redis_client_id(g->link.conn));

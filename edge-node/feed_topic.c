@@ -153,7 +153,7 @@ void feed_topics_poll(struct feed *f)
 {
     char key[KEY_MAX];
 
-    if (!f->control.conn || !redis_conn_is_up(f->control.conn))
+    if (!feed_link_is_up(&f->control))
         return;
     for (uint32_t i = 0; i < f->nss->count; i++) {
         struct topic *t = &f->topics[i];
@@ -219,7 +219,7 @@ static void on_beacon(struct redis_conn *c, const struct redis_reply *r, void *a
 
 void feed_beacon_poll(struct feed *f)
 {
-    if (f->beacon_asked || f->ticks % 3 || !f->control.conn || !redis_conn_is_up(f->control.conn))
+    if (f->beacon_asked || f->ticks % 3 || !feed_link_is_up(&f->control))
         return;
     f->beacon_asked = true;
     redis_cmd(f->control.conn, on_beacon, f, 2,
