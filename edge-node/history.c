@@ -15,7 +15,6 @@
 struct history_req {
     struct waiter w;
     struct history_req *next;
-    struct channel *ch;
     uint32_t cmd_id;
     bool has_since, reverse, foreign, begun;
     char epoch[LOG_ID_LEN + 1];
@@ -33,7 +32,6 @@ void history_new(struct session *s, struct channel *ch, const struct command *cm
     struct history_req *q = mem_zalloc(sizeof(*q));
     struct slice epoch = cmd->cursor.epoch;
 
-    q->ch = ch;
     q->cmd_id = cmd->id;
     q->has_since = cmd->has_since;
     q->reverse = cmd->reverse;
@@ -47,7 +45,7 @@ void history_new(struct session *s, struct channel *ch, const struct command *cm
     q->next = s->history;
     s->history = q;
     s->requests++;
-    waiter_add(s->h, &q->w, s);
+    waiter_add(&q->w, s, ch);
 }
 
 static void req_free(struct history_req *q)
@@ -60,7 +58,7 @@ static void req_free(struct history_req *q)
     *link = q->next;
     s->requests--;
     waiter_drop(&q->w);
-    hub_channel_unref(q->ch);
+    hub_channel_unref(q->w.ch);
     buf_done(&q->pubs);
     free(q);
 }
@@ -84,7 +82,7 @@ static void fail(struct history_req *q, int code)
 static void finish(struct history_req *q)
 {
     struct session *s = q->w.s;
-    const struct tail *t = q->ch->tail;
+    const struct tail *t = q->w.ch->tail;
 
     if (s->out.n >= (size_t)s->h->conf->write_max) { /* the client has enough to read for now */
         waiter_move(&q->w, &s->blocked);
@@ -114,14 +112,14 @@ static void take(struct history_req *q, const struct plog_rec *r)
 static void forward(struct history_req *q)
 {
     static const struct rec_vec none;
-    struct tail *t = q->ch->tail;
+    struct tail *t = q->w.ch->tail;
 
     while (q->pos < t->cursor && !is_full(q)) {
         const struct plog_page *page;
-        const struct rec_vec *v = &q->ch->scan;
+        const struct rec_vec *v = &q->w.ch->scan;
         uint64_t upto;
-        if (hub_scan(q->ch, q->pos) == 0) {
-            upto = q->ch->scan_upto;
+        if (hub_scan(q->w.ch, q->pos) == 0) {
+            upto = q->w.ch->scan_upto;
             if (upto < t->cursor) /* else the plog's links led straight to the channel's records */
                 q->seen += upto - q->pos;
         } else {
@@ -134,7 +132,7 @@ static void forward(struct history_req *q)
             }
             if (q->pos < page->from)
                 q->pos = page->from; /* nothing is kept there, so nothing was looked at */
-            v = q->ch->paged_turn == q->ch->h->turn ? &q->ch->paged : &none;
+            v = q->w.ch->paged_turn == q->w.ch->h->turn ? &q->w.ch->paged : &none;
             upto = page->upto;
             q->seen += upto - q->pos;
         }
@@ -154,7 +152,7 @@ static void forward(struct history_req *q)
 
 static void take_page(struct history_req *q, const struct plog_page *page)
 {
-    struct channel_key key = {q->ch->node.hash, channel_name(q->ch)};
+    struct channel_key key = {q->w.ch->node.hash, channel_name(q->w.ch)};
     struct rec_vec found = {NULL, 0, 0};
     const struct plog_rec *r = NULL;
 
@@ -172,9 +170,9 @@ static void take_page(struct history_req *q, const struct plog_page *page)
 /* What the plog has: newest first as its links go. */
 static void take_plog(struct history_req *q)
 {
-    struct channel_key key = {q->ch->node.hash, channel_name(q->ch)};
-    struct plog *p = q->ch->tail->p;
-    struct plog_view v = {plog_view(p).from, q->ch->tail->cursor};
+    struct channel_key key = {q->w.ch->node.hash, channel_name(q->w.ch)};
+    struct plog *p = q->w.ch->tail->p;
+    struct plog_view v = {plog_view(p).from, q->w.ch->tail->cursor};
     struct rec_vec found = {NULL, 0, 0};
     int rc = plog_channel(p, &v, v.from, &key, PLOG_STEPS, &found);
 
@@ -191,13 +189,13 @@ static void take_plog(struct history_req *q)
 
 static void reverse(struct history_req *q)
 {
-    struct tail *t = q->ch->tail;
+    struct tail *t = q->w.ch->tail;
 
     while (q->pos && !is_full(q)) {
         const struct plog_page *page = plog_page_before(t->p, q->pos);
         if (!page) {
             waiter_move(&q->w, &t->waiting);
-            feed_want(q->ch->h->feed, q->ch->h->index, t->p, q->pos, true);
+            feed_want(q->w.ch->h->feed, q->w.ch->h->index, t->p, q->pos, true);
             return;
         }
         take_page(q, page);
@@ -211,13 +209,13 @@ static void reverse(struct history_req *q)
 
 static void begin_reverse(struct history_req *q)
 {
-    uint64_t cursor = q->ch->tail->cursor;
+    uint64_t cursor = q->w.ch->tail->cursor;
 
     if (!q->has_since || !q->pos || q->pos > cursor)
         q->pos = cursor;
     else
         q->pos--; /* those before `since` */
-    if (q->pos > plog_view(q->ch->tail->p).from)
+    if (q->pos > plog_view(q->w.ch->tail->p).from)
         take_plog(q);
 }
 
@@ -227,17 +225,17 @@ static void try_now(struct hub *h, struct waiter *w)
 {
     struct history_req *q = container_of(w, struct history_req, w);
     const struct topic_view *view;
-    int rc = hub_resolve(h, q->ch, &view);
+    int rc = hub_resolve(h, q->w.ch, &view);
 
     if (rc == -EAGAIN) {
-        waiter_move(w, q->ch->tail ? &q->ch->tail->waiting : &h->waiting);
+        waiter_move(w, q->w.ch->tail ? &q->w.ch->tail->waiting : &h->waiting);
         return;
     }
-    if (rc || q->ch->any) {
+    if (rc || q->w.ch->any) {
         fail(q, rc == -ESTALE ? ERROR_INTERNAL : ERROR_NOT_AVAILABLE);
         return;
     }
-    if (q->foreign || (q->epoch[0] && strcmp(q->epoch, q->ch->tail->p->log) != 0)) {
+    if (q->foreign || (q->epoch[0] && strcmp(q->epoch, q->w.ch->tail->p->log) != 0)) {
         fail(q, ERROR_UNRECOVERABLE_POSITION);
         return;
     }

@@ -315,7 +315,7 @@ const struct plog_page *hub_page(struct waiter *w, struct tail *t, uint64_t pos)
 
 void hub_live(struct sub *sub)
 {
-    struct channel *ch = sub->ch;
+    struct channel *ch = sub->w.ch;
 
     must(!sub->live && sub->answered);
     waiter_drop(&sub->w);
@@ -336,7 +336,7 @@ void hub_live(struct sub *sub)
 
 void hub_unlive(struct sub *sub)
 {
-    struct channel *ch = sub->ch;
+    struct channel *ch = sub->w.ch;
 
     must(sub->live && ch->slots[sub->slot].sub == sub);
     ch->slots[sub->slot] = ch->slots[--ch->live];
@@ -347,9 +347,12 @@ void hub_unlive(struct sub *sub)
 
 /* ---- waiters ---- */
 
-void waiter_add(struct hub *h, struct waiter *w, struct session *s)
+void waiter_add(struct waiter *w, struct session *s, struct channel *ch)
 {
+    struct hub *h = s->h;
+
     w->s = s;
+    w->ch = ch;
     w->due_ms = h->now_ms + ANSWER_MS;
     list_init(&w->node);
     list_init(&w->due_node);

@@ -86,6 +86,7 @@ struct waiter {
     struct list due_node; /* hub->due, while an answer is owed */
     uint64_t due_ms;
     struct session *s;
+    struct channel *ch;
     void (*try_now)(struct hub *h, struct waiter *w);
     void (*expire)(struct hub *h, struct waiter *w); /* the answer's time is up */
 };
@@ -144,7 +145,7 @@ void hub_unlive(struct sub *sub); /* leaves them; sub->pos is set */
 /* Fills ch->scan with the channel's records after `after`, up to the cursor or a part of the way;
  * shared by all that ask in this turn. 0; -ENOENT: older than the plog. @turn */
 int hub_scan(struct channel *ch, uint64_t after) _must_check_;
-void waiter_add(struct hub *h, struct waiter *w, struct session *s); /* to todo, answer owed */
+void waiter_add(struct waiter *w, struct session *s, struct channel *ch); /* todo, answer owed */
 void waiter_answered(struct waiter *w);
 void waiter_move(struct waiter *w, struct list *to);
 void waiter_drop(struct waiter *w); /* out of every list */

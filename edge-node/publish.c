@@ -86,7 +86,7 @@ static bool is_ready(struct session *s)
 static void write_block(struct hub *h, struct session *s, struct sub *sub, const struct block *b)
 {
     struct publish *x = h->publish;
-    uint64_t pos = sub->ch->tail ? sub->ch->tail->before : 0;
+    uint64_t pos = sub->w.ch->tail ? sub->w.ch->tail->before : 0;
 
     for (size_t i = 0; i < b->n; i++) {
         const struct chunk *c = &b->chunks[i];

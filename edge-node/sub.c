@@ -30,7 +30,6 @@ void sub_new(struct session *s, struct channel *ch, uint32_t cmd_id, const struc
 {
     struct sub *sub = mem_zalloc(sizeof(*sub));
 
-    sub->ch = ch;
     sub->cmd_id = cmd_id;
     sub->exp_s = exp_s;
     sub->server = server;
@@ -46,7 +45,7 @@ void sub_new(struct session *s, struct channel *ch, uint32_t cmd_id, const struc
     s->sub_count++;
     METRIC_ADD(subscriptions, 1);
     METRIC_ADD(lagging, 1);
-    waiter_add(s->h, &sub->w, s);
+    waiter_add(&sub->w, s, ch);
 }
 
 struct sub *sub_find(const struct session *s, struct slice channel)
@@ -54,7 +53,7 @@ struct sub *sub_find(const struct session *s, struct slice channel)
     struct sub *sub;
 
     for (sub = s->subs; sub; sub = sub->next)
-        if (slice_eq(channel_name(sub->ch), channel))
+        if (slice_eq(channel_name(sub->w.ch), channel))
             return sub;
     return NULL;
 }
@@ -71,7 +70,7 @@ void sub_free(struct sub *sub)
     *link = sub->next;
     s->sub_count--;
     waiter_drop(&sub->w);
-    hub_channel_unref(sub->ch);
+    hub_channel_unref(sub->w.ch);
     buf_done(&sub->first);
     free(sub);
     METRIC_ADD(subscriptions, -1);
@@ -119,17 +118,17 @@ void sub_gap(struct sub *sub)
         sub_free(sub);
         return;
     }
-    s->proto->push_unsubscribe(&s->out, channel_name(sub->ch), UNSUB_INSUFFICIENT);
+    s->proto->push_unsubscribe(&s->out, channel_name(sub->w.ch), UNSUB_INSUFFICIENT);
     session_dirty(s);
     sub_free(sub);
 }
 
 static struct proto_subscribe result_of(const struct sub *sub, uint64_t offset)
 {
-    bool any = sub->ch->any != NULL;
+    bool any = sub->w.ch->any != NULL;
 
     return (struct proto_subscribe){
-        .epoch = any ? (struct slice){"", 0} : slice_of(sub->ch->tail->p->log),
+        .epoch = any ? (struct slice){"", 0} : slice_of(sub->w.ch->tail->p->log),
         .offset = any ? 0 : offset,
         .recoverable = !any,
         .was_recovering = sub->recover,
@@ -169,7 +168,7 @@ void sub_result(const struct sub *sub, struct buf *subs)
 {
     struct proto_subscribe r = result_of(sub, sub->asked);
 
-    sub->w.s->proto->sub_result(subs, channel_name(sub->ch), &r);
+    sub->w.s->proto->sub_result(subs, channel_name(sub->w.ch), &r);
 }
 
 /* ---- going on ---- */
@@ -201,7 +200,7 @@ static bool send_all(struct sub *sub, const struct rec_vec *v, uint64_t upto)
             session_dirty(s);
             return false;
         }
-        s->proto->push_pub(&s->out, channel_name(sub->ch), v->v[i], false);
+        s->proto->push_pub(&s->out, channel_name(sub->w.ch), v->v[i], false);
         sub->pos = v->v[i]->pos;
         session_dirty(s);
         METRIC_ADD(deliveries, 1);
@@ -238,7 +237,7 @@ static const struct rec_vec *paged(const struct channel *ch)
 /* An answered subscription goes on: to the plog's end and live, or until something is missing. */
 static void pull(struct sub *sub)
 {
-    struct channel *ch = sub->ch;
+    struct channel *ch = sub->w.ch;
     struct tail *t = ch->tail;
 
     while (sub->pos < t->cursor) {
@@ -279,7 +278,7 @@ static bool beacon_is_fresh(const struct hub *h, const struct plog *p)
 /* From here on: what is in the log now is not news, nor is what a rebuild brings back. */
 static bool begin_now(struct sub *sub)
 {
-    struct tail *t = sub->ch->tail;
+    struct tail *t = sub->w.ch->tail;
     uint64_t end = atomic_load(&t->p->kafka_end);
 
     sub->pos = t->cursor;
@@ -291,17 +290,17 @@ static bool begin_now(struct sub *sub)
 
 static bool begin_ahead(struct hub *h, struct sub *sub)
 {
-    struct plog *p = sub->ch->tail->p;
+    struct plog *p = sub->w.ch->tail->p;
 
     if (sub->pos <= atomic_load(&p->kafka_end)) {
         answer(sub, true, sub->pos);
         return true;
     }
     if (h->now_ms < sub->w.due_ms) { /* the beacon may not have moved yet */
-        waiter_move(&sub->w, &sub->ch->tail->waiting);
+        waiter_move(&sub->w, &sub->w.ch->tail->waiting);
         return false;
     }
-    if (beacon_is_fresh(h, p) && !sub->ch->ns->conf->log_id[0])
+    if (beacon_is_fresh(h, p) && !sub->w.ch->ns->conf->log_id[0])
         return begin_now(sub); /* beyond Kafka's end: not a position of this log */
     fail(sub, ERROR_INTERNAL);
     return false;
@@ -309,7 +308,7 @@ static bool begin_ahead(struct hub *h, struct sub *sub)
 
 static bool begin_behind(struct sub *sub)
 {
-    struct channel *ch = sub->ch;
+    struct channel *ch = sub->w.ch;
     uint64_t asked = sub->pos;
     const struct plog_page *page;
 
@@ -330,9 +329,9 @@ static bool begin_behind(struct sub *sub)
 
 static bool begin(struct hub *h, struct sub *sub)
 {
-    struct tail *t = sub->ch->tail;
+    struct tail *t = sub->w.ch->tail;
 
-    if (sub->ch->any) {
+    if (sub->w.ch->any) {
         answer(sub, false, 0);
         return true;
     }
@@ -348,16 +347,16 @@ static void sub_try(struct hub *h, struct waiter *w)
     struct sub *sub = sub_of(w);
     const struct topic_view *view;
     bool server = sub->server; /* once it is answered, its client may end it at once */
-    int rc = hub_resolve(h, sub->ch, &view);
+    int rc = hub_resolve(h, sub->w.ch, &view);
 
     if (rc == -EAGAIN) {
-        waiter_move(w, sub->ch->tail ? &sub->ch->tail->waiting : &h->waiting);
+        waiter_move(w, sub->w.ch->tail ? &sub->w.ch->tail->waiting : &h->waiting);
     } else if (rc == -ESTALE || (rc && sub->answered)) {
         sub_gap(sub);
     } else if (rc) {
         fail(sub, ERROR_NOT_AVAILABLE);
     } else if (sub->answered || (begin(h, sub) && !server)) {
-        if (!sub->ch->any)
+        if (!sub->w.ch->any)
             pull(sub);
         else if (sub->behind) /* live only: there is no position to go on from */
             sub_gap(sub);
@@ -369,7 +368,7 @@ static void sub_try(struct hub *h, struct waiter *w)
 static void sub_expire(struct hub *h, struct waiter *w)
 {
     struct sub *sub = sub_of(w);
-    struct tail *t = sub->ch->tail;
+    struct tail *t = sub->w.ch->tail;
     bool server = sub->server;
 
     if (t && t->ready && sub->recover && !sub->foreign && !strcmp(sub->epoch, t->p->log) &&

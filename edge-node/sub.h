@@ -14,7 +14,6 @@
 struct sub {
     struct waiter w; /* while not live */
     struct sub *next;
-    struct channel *ch;
     uint64_t pos;   /* everything up to here was sent; kept only while not live */
     uint64_t asked; /* server-side: the offset to tell in the connect reply */
     uint32_t slot;  /* index in ch->slots while live */

@@ -61,10 +61,10 @@ static void tell_gap(struct hub *h, const struct plog *p, bool only_any)
     list_for_each(s, &h->sessions, in_hub) {
         struct sub *sub, *next;
         for (sub = s->subs; sub; sub = next) {
-            bool hit = !only_any && sub->ch->tail && sub->ch->tail->p == p;
+            bool hit = !only_any && sub->w.ch->tail && sub->w.ch->tail->p == p;
             next = sub->next;
-            for (uint32_t i = 0; i < sub->ch->any_count; i++)
-                hit |= sub->ch->any[i] == p;
+            for (uint32_t i = 0; i < sub->w.ch->any_count; i++)
+                hit |= sub->w.ch->any[i] == p;
             if (hit)
                 sub_gap(sub);
         }
@@ -122,11 +122,16 @@ static void advance_all(struct hub *h)
 
 static void try_waiters(struct hub *h)
 {
+    const struct topic_view *view;
     struct list now;
     struct waiter *w;
 
     list_init(&now);
     list_splice_tail(&now, &h->todo);
+    /* All channels find their tails before anybody reads: a page is scanned once a turn, for those
+     * that are on its tail by then. */
+    list_for_each(w, &now, node)
+        (void)hub_resolve(h, w->ch, &view);
     while ((w = list_first(&now, struct waiter, node))) {
         list_del(&w->node);
         w->try_now(h, w);

@@ -281,8 +281,27 @@ static void write_some(void)
         fake_write(&x, channel(rnd(CHANNELS)), rnd(10) ? rnd(400) : rnd(20000), true);
 }
 
+/* The edge's clients all leave; later they resume in one turn, on channels new to the edge, while
+ * the pages of before are still there. */
+static void storm(void)
+{
+    for (size_t i = 0; i < CLIENTS; i++)
+        if (clients[i].conn.s)
+            go(&clients[i]);
+    fake_turn(&x);
+    write_some();
+    for (size_t i = 0; i < CLIENTS; i++) {
+        come(&clients[i]);
+        for (size_t ch = 0; ch < CHANNELS; ch++)
+            if (rnd(3))
+                subscribe(&clients[i], ch);
+    }
+}
+
 static void step(void)
 {
+    if (rnd(200) == 0)
+        storm();
     write_some();
     client_step(&clients[rnd(CLIENTS)]);
     disturb();
