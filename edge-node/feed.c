@@ -17,7 +17,8 @@
 
 void feed_wake(struct feed *f, int shard)
 {
-    f->shards[shard].wake(f->shards[shard].arg);
+    if (!f->shares)
+        f->shards[shard].wake(f->shards[shard].arg);
 }
 
 void feed_signal(struct feed *f, struct plog *p)
@@ -264,15 +265,29 @@ struct feed *feed_new(const struct edge_conf *conf, const struct namespaces *nss
     for (uint32_t i = 0; i < nss->count; i++)
         f->topics[i].ns = &nss->v[i];
     list_init(&f->groups);
-    f->loop = ev_loop_new(EVFLAG_AUTO);
-    must(f->loop);
     ev_async_init(&f->asked, on_asked);
-    ev_async_start(f->loop, &f->asked);
     ev_async_init(&f->stop, on_stop);
-    ev_async_start(f->loop, &f->stop);
     ev_timer_init(&f->tick, on_tick, 0.1, 0.1);
-    ev_timer_start(f->loop, &f->tick);
     return f;
+}
+
+static void begin(struct feed *f)
+{
+    ev_async_start(f->loop, &f->asked);
+    ev_async_start(f->loop, &f->stop);
+    ev_timer_start(f->loop, &f->tick);
+    feed_link_start(&f->control, f, "fanfare-control", on_control_up);
+    feed_link_start(&f->history, f, "fanfare-history", on_history_up);
+}
+
+static void end(struct feed *f)
+{
+    feed_groups_free(f);
+    feed_link_stop(&f->history);
+    feed_link_stop(&f->control);
+    ev_timer_stop(f->loop, &f->tick);
+    ev_async_stop(f->loop, &f->stop);
+    ev_async_stop(f->loop, &f->asked);
 }
 
 static void *run(void *arg)
@@ -280,27 +295,37 @@ static void *run(void *arg)
     struct feed *f = arg;
 
     proc_thread_role("feed");
-    feed_link_start(&f->control, f, "fanfare-control", on_control_up);
-    feed_link_start(&f->history, f, "fanfare-history", on_history_up);
     ev_run(f->loop, 0);
-    feed_groups_free(f);
-    feed_link_stop(&f->history);
-    feed_link_stop(&f->control);
     return NULL;
 }
 
-void feed_start(struct feed *f)
+bool feed_can_share(const struct edge_conf *conf)
 {
-    must(pthread_create(&f->thread, NULL, run, f) == 0);
+    return redis_url_is_numeric(conf->redis_url);
+}
+
+void feed_start(struct feed *f, struct ev_loop *shared)
+{
+    f->shares = shared != NULL;
+    f->loop = shared ? shared : ev_loop_new(EVFLAG_AUTO);
+    must(f->loop);
+    begin(f);
     f->started = true;
+    if (!f->shares)
+        must(pthread_create(&f->thread, NULL, run, f) == 0);
 }
 
 void feed_stop(struct feed *f)
 {
     if (!f->started)
         return;
-    ev_async_send(f->loop, &f->stop);
-    pthread_join(f->thread, NULL);
+    if (!f->shares) {
+        ev_async_send(f->loop, &f->stop);
+        pthread_join(f->thread, NULL);
+    }
+    end(f);
+    if (!f->shares)
+        ev_loop_destroy(f->loop);
     f->started = false;
 }
 
@@ -312,7 +337,6 @@ void feed_free(struct feed *f)
             plog_free(p);
     }
     feed_topics_free(f);
-    ev_loop_destroy(f->loop);
     free(f->topics);
     free(f);
 }

@@ -4,7 +4,8 @@
  * to, fetches pages of their history, follows topics and the beacon.
  *
  * Shards ask (feed_tail, feed_want) and are woken; nothing is queued for them: they look at what
- * grew. Thread `feed` owns the Redis connections and writes the plogs.
+ * grew. Thread `feed` owns the Redis connections and writes the plogs. A process with one shard may
+ * have feed on that shard's loop: a record then costs one wake-up instead of two.
  */
 #pragma once
 
@@ -13,6 +14,7 @@
 #include "edge-node/plog.h"
 
 struct edge_conf;
+struct ev_loop;
 struct namespaces;
 struct feed;
 
@@ -39,8 +41,11 @@ struct feed_shard {
 /* ---- main ---- */
 struct feed *feed_new(const struct edge_conf *conf, const struct namespaces *nss,
                       struct turns *turns, struct feed_shard *shards, int shard_count);
-void feed_start(struct feed *f); /* begins its thread */
-void feed_stop(struct feed *f);  /* ends it; the shards have ended before */
+/* Begins its thread; or, given the only shard's loop, which isn't running yet, joins that. */
+void feed_start(struct feed *f, struct ev_loop *shared);
+/* May it join a loop that must never block? Not if Redis' name has to be resolved. */
+bool feed_can_share(const struct edge_conf *conf);
+void feed_stop(struct feed *f); /* the shards have ended before */
 void feed_free(struct feed *f);
 /* Does the data path work? Redis answered within 3 s and every topic is known. why: text for
  * people, filled in either case. @thread any */

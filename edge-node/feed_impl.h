@@ -67,6 +67,7 @@ struct feed {
     bool started;
 
     struct ev_loop *loop;
+    bool shares;           /* the loop is the only shard's: its turn follows each event of ours */
     struct ev_async asked; /* shards */
     struct ev_async stop;
     struct ev_timer tick; /* 100 ms */

@@ -232,7 +232,7 @@ static int boot(struct edge *e, char *why, size_t why_size)
     e->feed = feed_new(&e->conf, &e->nss, e->turns, e->inboxes, e->shard_count);
     if (make_admin(e, why, why_size) || make_shards(e, &port, why, why_size))
         return -1;
-    feed_start(e->feed);
+    feed_start(e->feed, e->shard_count == 1 && feed_can_share(&e->conf) ? e->shards[0].loop : NULL);
     for (int i = 0; i < e->shard_count; i++)
         shard_start(&e->shards[i]);
     admin_address(e->admin, admin);

@@ -127,6 +127,8 @@ void append_turn(struct append *a)
 {
     if (may_leave(a))
         leave(a);
+    else if (a->count > 0)
+        a->io->wait(a->arg);
 }
 
 bool append_failed(struct append *a, struct append_batch *take_b)

@@ -132,4 +132,11 @@ static void send_batch(void *arg, struct append_batch *take_b, const struct appe
     pump_eval(pu, p->oom ? SCRIPT_APPEND_OOM : SCRIPT_APPEND, on_append, take_b, (int)argc, argv);
 }
 
-const struct append_io part_append_io = {.send = send_batch};
+static void wait_answer(void *arg)
+{
+    struct part *p = arg;
+
+    redis_hurry(p->pu->redis);
+}
+
+const struct append_io part_append_io = {.send = send_batch, .wait = wait_answer};

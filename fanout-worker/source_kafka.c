@@ -265,12 +265,13 @@ static void read_pipe(struct source_kafka *sk)
     uint32_t v[256];
     ssize_t n;
 
-    while ((n = read(sk->pipe_rd, v, sizeof(v))) > 0) {
-        for (size_t i = 0; i < (size_t)n / sizeof(v[0]); i++) {
+    do {
+        n = read(sk->pipe_rd, v, sizeof(v));
+        for (size_t i = 0; n > 0 && i < (size_t)n / sizeof(v[0]); i++) {
             if (v[i] < sk->count && sk->slots[v[i]]->queue && !sk->slots[v[i]]->held)
                 list_move_tail(&sk->hot, &sk->slots[v[i]]->hot);
         }
-    }
+    } while (n == sizeof(v)); /* less: it is empty, or tells again */
 }
 
 static bool kafka_poll(struct source *s, size_t budget, bool with_all)

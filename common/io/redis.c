@@ -25,6 +25,8 @@ static void stop_watchers(struct redis_conn *c)
     ev_io_stop(c->loop, &c->writing);
     ev_timer_stop(c->loop, &c->timer);
     ev_prepare_stop(c->loop, &c->flush);
+    ev_check_stop(c->loop, &c->peek);
+    ev_timer_stop(c->loop, &c->relaxed);
 }
 
 static void start_timer(struct redis_conn *c, ev_timer *t, uint64_t ms)
@@ -106,6 +108,31 @@ static void on_flush(struct ev_loop *loop, ev_prepare *w, int events)
     (void)events;
     if (c->out.n > 0 && !ev_is_active(&c->writing))
         conn_write(c);
+    conn_watch(c);
+}
+
+static void on_readable(struct ev_loop *loop, ev_io *w, int events)
+{
+    (void)loop;
+    (void)events;
+    conn_read(w->data);
+}
+
+static void on_peek(struct ev_loop *loop, ev_check *w, int events)
+{
+    struct redis_conn *c = w->data;
+
+    (void)loop;
+    (void)events;
+    if (c->state == CONN_UP && !ev_is_active(&c->reading))
+        conn_read(c);
+}
+
+static void on_relaxed(struct ev_loop *loop, ev_timer *w, int events)
+{
+    (void)events;
+    ev_timer_stop(loop, w);
+    redis_hurry(w->data);
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *w, int events)
@@ -223,12 +250,16 @@ static void init_watchers(struct redis_conn *c)
 {
     int fd = c->ctx ? c->ctx->fd : -1;
 
-    ev_io_init(&c->reading, conn_on_readable, fd, EV_READ);
+    ev_io_init(&c->reading, on_readable, fd, EV_READ);
     ev_io_init(&c->writing, on_writable, fd, EV_WRITE);
     ev_timer_init(&c->timer, on_timer, 0., 0.);
     ev_timer_init(&c->soon, on_soon, 0., 0.);
     ev_prepare_init(&c->flush, on_flush);
     ev_set_priority(&c->flush, EV_MINPRI);
+    ev_check_init(&c->peek, on_peek);
+    ev_set_priority(&c->peek, EV_MAXPRI);
+    ev_timer_init(&c->relaxed, on_relaxed, 0., REDIS_RELAX_MS / 1000.);
+    c->peek.data = c->relaxed.data = c;
     c->reading.data = c->writing.data = c->timer.data = c->soon.data = c->flush.data = c;
 }
 
@@ -249,6 +280,7 @@ static void begin(struct redis_conn *c)
         redisEnableKeepAlive(c->ctx);
     ev_io_start(c->loop, &c->writing);
     ev_prepare_start(c->loop, &c->flush);
+    ev_check_start(c->loop, &c->peek);
     ev_now_update(c->loop); /* getaddrinfo may have taken a while */
     start_timer(c, &c->timer, c->connect_ms);
 }

@@ -71,6 +71,8 @@ struct redis_conn *redis_conn_new(struct ev_loop *loop, const struct redis_opts 
  * c, whose reply then stays valid until that callback returns. */
 void redis_conn_free(struct redis_conn *c);
 bool redis_conn_is_up(const struct redis_conn *c);
+/* Is the address a number (or a path), so that connecting never waits for a resolver? */
+bool redis_url_is_numeric(const char *url);
 int redis_url_check(const char *url, char *why, size_t why_size) _must_check_;
 /* host:port or unix:/path, for people: a URL may hold a password. "?" for an unusable URL. */
 #define REDIS_WHERE_MAX 300
@@ -81,6 +83,13 @@ void redis_url_where(const char *url, char dst[REDIS_WHERE_MAX]);
  * NULL must not try again on the same connection (see redis_conn_is_up). */
 void redis_cmd(struct redis_conn *c, redis_reply_fn *fn, void *arg, int argc,
                const struct slice *argv);
+/* The same for a command whose reply nobody waits for yet: it doesn't wake the loop. It is looked
+ * for whenever the loop wakes for something else, and at the latest after REDIS_RELAX_MS without
+ * any. At a command a millisecond that is half of the wake-ups. */
+void redis_cmd_relaxed(struct redis_conn *c, redis_reply_fn *fn, void *arg, int argc,
+                       const struct slice *argv);
+/* Somebody waits after all: the replies to everything queued so far wake the loop. */
+void redis_hurry(struct redis_conn *c);
 /* "XADD k * f v" style for cold paths: words split at spaces, no quoting; %s and %b are not known:
  * arguments that need care use redis_cmd. */
 void redis_cmd_text(struct redis_conn *c, redis_reply_fn *fn, void *arg, const char *text);

@@ -121,15 +121,8 @@ void conn_write(struct redis_conn *c)
         ev_io_stop(c->loop, &c->writing);
 }
 
-void conn_queue(struct redis_conn *c, const struct redis_pending *p, int argc,
-                const struct slice *argv)
-{
-    ring_push(&c->sent, p);
-    add_command(&c->out, argc, argv);
-}
-
-static void queue(struct redis_conn *c, const struct redis_pending *p, int argc,
-                  const struct slice *argv)
+static void queue_relaxed(struct redis_conn *c, const struct redis_pending *p, int argc,
+                          const struct slice *argv)
 {
     must(!c->freed || c->draining);
     if (c->state != CONN_UP) {
@@ -140,13 +133,43 @@ static void queue(struct redis_conn *c, const struct redis_pending *p, int argc,
         }
         return;
     }
-    conn_queue(c, p, argc, argv);
+    ring_push(&c->sent, p);
+    add_command(&c->out, argc, argv);
     if (c->reply_ms && !ev_is_active(&c->timer)) {
         ev_timer_set(&c->timer, (double)c->reply_ms / 1000., 0.);
         ev_timer_start(c->loop, &c->timer);
     }
     if (c->out.n - c->out_off >= REDIS_FLUSH_AT && !ev_is_active(&c->writing))
         conn_write(c);
+}
+
+void redis_hurry(struct redis_conn *c)
+{
+    c->urgent = c->sent.count;
+}
+
+static void queue(struct redis_conn *c, const struct redis_pending *p, int argc,
+                  const struct slice *argv)
+{
+    queue_relaxed(c, p, argc, argv);
+    redis_hurry(c);
+}
+
+void conn_queue(struct redis_conn *c, const struct redis_pending *p, int argc,
+                const struct slice *argv)
+{
+    ring_push(&c->sent, p);
+    add_command(&c->out, argc, argv);
+    redis_hurry(c);
+}
+
+void redis_cmd_relaxed(struct redis_conn *c, redis_reply_fn *fn, void *arg, int argc,
+                       const struct slice *argv)
+{
+    const struct redis_pending p = {
+        .fn = fn, .arg = arg, .since_ms = clock_mono_ms(), .kind = PENDING_REPLY};
+
+    queue_relaxed(c, &p, argc, argv);
 }
 
 void redis_cmd(struct redis_conn *c, redis_reply_fn *fn, void *arg, int argc,

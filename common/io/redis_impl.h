@@ -27,6 +27,7 @@
 #define REDIS_FLUSH_AT   KIB(64)  /* queued output that is written without waiting */
 #define REDIS_OUT_KEEP   KIB(256) /* output memory kept when idle */
 #define REDIS_CONNECT_MS 2000
+#define REDIS_RELAX_MS   5   /* a relaxed command's reply is looked for that late */
 #define REDIS_CMD_ARGS   64  /* words of redis_cmd_text */
 #define REDIS_ERROR_MAX  512 /* bytes kept of an error in the place of entries */
 
@@ -123,6 +124,8 @@ struct redis_conn {
     ev_timer timer; /* connect_ms, then reply_ms */
     ev_timer soon;  /* zero time-out: what must be told from the loop, not from a caller's stack */
     ev_prepare flush; /* lowest priority: after all others of this turn queued their commands */
+    ev_check peek;    /* highest: what a wake-up is for may depend on replies nobody waited for */
+    ev_timer relaxed; /* REDIS_RELAX_MS, while `reading` is off */
 
     enum conn_state state;
     int nest;       /* callbacks of ours on the stack; memory is freed only at 0 */
@@ -137,6 +140,7 @@ struct redis_conn {
     struct buf out;
     size_t out_off;              /* bytes of out already written */
     struct pending_ring sent;    /* written or in out, not yet answered */
+    size_t urgent;               /* rows of sent up to the last one that somebody waits for */
     struct pending_ring refused; /* commands given to a connection that isn't up */
     struct reply_arena arena;
     struct redis_reply *root;
@@ -148,7 +152,9 @@ struct redis_conn {
 void conn_fail(struct redis_conn *c, int err, const char *fmt, ...) _printf_like_(3, 4);
 void conn_write(struct redis_conn *c); /* what is queued, as far as the kernel takes it */
 void conn_leave(struct redis_conn *c); /* ends what c->nest++ began; may free c */
-void conn_on_readable(struct ev_loop *loop, ev_io *w, int events); /* redis_read.c */
+/* redis_read.c */
+void conn_read(struct redis_conn *c);  /* what has come; may free c */
+void conn_watch(struct redis_conn *c); /* before the loop sleeps: shall replies wake it? */
 /* Queues a command whatever the state; redis.c's handshake. */
 void conn_queue(struct redis_conn *c, const struct redis_pending *p, int argc,
                 const struct slice *argv);

@@ -6,6 +6,11 @@
  * moves what is left after each reply, which is cheap only while there is little of it. Which set
  * of object functions parses a reply is decided by the command at the head of the queue.
  *
+ * While only replies to relaxed commands are outstanding, the socket isn't watched: each wake-up of
+ * the loop for something else reads it first (`peek`), and a timer ends the patience. When it fires
+ * with nothing outstanding the socket is watched again, for the server's goodbye. (libev takes a
+ * descriptor out of epoll only after one more event: the first reply of many still wakes the loop.)
+ *
  * A callback may queue commands, and may free the connection: `nest` keeps the memory.
  * @thread of the connection's loop
  */
@@ -14,9 +19,18 @@
 
 #include "common/io/redis_impl.h"
 
+static struct redis_pending pop_sent(struct redis_conn *c)
+{
+    if (c->urgent)
+        c->urgent--;
+    if (ev_is_active(&c->relaxed))
+        ev_timer_again(c->loop, &c->relaxed);
+    return ring_pop(&c->sent);
+}
+
 static void deliver_entries(struct redis_conn *c)
 {
-    struct redis_pending p = ring_pop(&c->sent);
+    struct redis_pending p = pop_sent(c);
     struct entries_parse *e = &c->entries;
 
     buf_byte(&e->msg, '\0');
@@ -25,7 +39,7 @@ static void deliver_entries(struct redis_conn *c)
 
 static void deliver_tree(struct redis_conn *c)
 {
-    struct redis_pending p = ring_pop(&c->sent);
+    struct redis_pending p = pop_sent(c);
 
     if (p.fn)
         p.fn(c, c->root, p.arg);
@@ -99,14 +113,27 @@ static void take_input(struct redis_conn *c, const char *p, size_t n)
     }
 }
 
-void conn_on_readable(struct ev_loop *loop, ev_io *w, int events)
+void conn_watch(struct redis_conn *c)
+{
+    bool relaxed =
+        c->state == CONN_UP && c->urgent == 0 && (c->sent.count > 0 || ev_is_active(&c->relaxed));
+
+    if (c->state < CONN_HANDSHAKE || c->state == CONN_DOWN || relaxed == !ev_is_active(&c->reading))
+        return;
+    if (relaxed) {
+        ev_io_stop(c->loop, &c->reading);
+        ev_timer_again(c->loop, &c->relaxed);
+    } else {
+        ev_timer_stop(c->loop, &c->relaxed);
+        ev_io_start(c->loop, &c->reading);
+    }
+}
+
+void conn_read(struct redis_conn *c)
 {
     static _Thread_local char input[REDIS_READ_SIZE];
-    struct redis_conn *c = w->data;
     size_t total = 0;
 
-    (void)loop;
-    (void)events;
     c->nest++;
     while (c->state != CONN_DOWN && total < REDIS_READ_TURN) {
         ssize_t n = recv(c->ctx->fd, input, sizeof(input), 0);

@@ -5,6 +5,7 @@
  * User and password are percent-decoded. The text of an error never repeats the URL, since it may
  * hold a password. @thread any
  */
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -204,6 +205,20 @@ void redis_url_where(const char *url, char dst[REDIS_WHERE_MAX])
         redis_url_print(&u, dst, REDIS_WHERE_MAX);
         redis_url_done(&u);
     }
+}
+
+bool redis_url_is_numeric(const char *url)
+{
+    struct redis_url u = {0};
+    struct in6_addr a;
+    char why[8];
+    bool is;
+
+    if (redis_url_parse(url, &u, why, sizeof(why)) < 0)
+        return false;
+    is = u.path || inet_pton(AF_INET, u.host, &a) == 1 || inet_pton(AF_INET6, u.host, &a) == 1;
+    redis_url_done(&u);
+    return is;
 }
 
 int redis_url_check(const char *url, char *why, size_t why_size)

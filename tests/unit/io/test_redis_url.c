@@ -64,10 +64,23 @@ static void urls_are_checked(void **state)
     assert_null(strstr(why, "secret"));
 }
 
+static void addresses_are_told_from_names(void **state)
+{
+    (void)state;
+    assert_true(redis_url_is_numeric("redis://127.0.0.1:6379"));
+    assert_true(redis_url_is_numeric("redis://u:p@10.0.0.7/2"));
+    assert_true(redis_url_is_numeric("redis://[::1]:6379"));
+    assert_true(redis_url_is_numeric("unix:/run/redis.sock"));
+    assert_false(redis_url_is_numeric("redis://localhost"));
+    assert_false(redis_url_is_numeric("redis://10.0.0.7.example:6379"));
+    assert_false(redis_url_is_numeric("nonsense"));
+}
+
 int main(void)
 {
     const struct CMUnitTest list[] = {
         cmocka_unit_test(urls_are_checked),
+        cmocka_unit_test(addresses_are_told_from_names),
     };
 
     return cmocka_run_group_tests(list, NULL, NULL);

@@ -22,6 +22,7 @@ struct wire {
     uint64_t expected[SENT_MAX];
     uint64_t first_prev[SENT_MAX];
     size_t n;
+    int waits;
 };
 
 static void on_send(void *arg, struct append_batch *take_b, const struct append_load *load)
@@ -37,7 +38,12 @@ static void on_send(void *arg, struct append_batch *take_b, const struct append_
     w->sent[w->n++] = take_b;
 }
 
-static const struct append_io io = {.send = on_send};
+static void on_wait(void *arg)
+{
+    ((struct wire *)arg)->waits++;
+}
+
+static const struct append_io io = {.send = on_send, .wait = on_wait};
 
 static void begin(struct wire *w, uint32_t records, uint32_t batches, uint64_t last)
 {
@@ -81,6 +87,7 @@ static void test_idle_leaves_at_once(void **state)
     assert_true(append_answered(&w.a, w.sent[0]));
     assert_int_equal(w.a.acked, 42);
     assert_int_equal(w.a.acked_fp, 42);
+    assert_int_equal(w.waits, 0); /* nobody needed the answer */
     assert_true(append_is_idle(&w.a));
     append_turn(&w.a); /* nothing there: nothing leaves */
     assert_int_equal(w.n, 1);
@@ -98,6 +105,7 @@ static void test_gathers_while_one_is_under_way(void **state)
     for (uint64_t pos = 2; pos < 50; pos++) {
         add(&w, pos);
         append_turn(&w.a);
+        assert_int_equal(w.waits, pos - 1);
     }
     assert_int_equal(w.n, 1);
     append_answered(&w.a, w.sent[0]);
@@ -127,6 +135,7 @@ static void test_full_batches_follow(void **state)
     assert_int_equal(w.a.inflight_entries, 30);
     append_turn(&w.a);
     assert_int_equal(w.n, 3);
+    assert_int_equal(w.waits, 1);
     append_answered(&w.a, w.sent[0]);
     assert_int_equal(w.n, 4);
     assert_true(append_has_room(&w.a));
