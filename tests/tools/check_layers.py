@@ -2,7 +2,7 @@
 """Which file may include what: the layers, and each library's one owner. Part of `./dev lint`.
 
 LAYERS says which directories a directory may include from; OWNERS which files may see a third-party
-header. Both are tables: a new module is a new row, with the reason in STYLE's or ARCHITECTURE's words.
+header. Both are tables: a new module is a new row, with the reason in HACKING's or ARCHITECTURE's words.
 Run with paths to check only those; --root for another tree (the tests of this script).
 """
 
