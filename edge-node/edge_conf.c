@@ -44,8 +44,8 @@ const struct conf_program edge_program = {
         "to, and pushes each record to the clients subscribed to its channel. It keeps no state of "
         "its own: a client that reconnects to any edge with its last position gets what it "
         "missed.\n"
-        "Clients speak the Centrifuge client protocol v2 (JSON) at /connection/websocket; the "
-        "official SDKs work unchanged.\n"
+        "Clients speak the Centrifuge client protocol v2 in JSON at /connection/websocket; the "
+        "official SDKs for JavaScript, Python and Go work unchanged.\n"
         "SIGTERM drains: clients are told to reconnect, then the process exits.",
     .examples =
         "fanfare-edge --set namespaces.quakes.topic=quakes --set listen=:8000\n"

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * edge_metric.c: the table behind /metrics and docs/gen/edge-metrics.md. @thread any
+ * edge_metric.c: the table behind /metrics and docs/gen/fanfare-edge.md. @thread any
  */
 #include "edge-node/edge_metric.h"
 

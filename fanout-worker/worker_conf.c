@@ -68,11 +68,12 @@ const struct conf_program worker_program = {
     .name = "fanfare-worker",
     .summary = "carries Kafka topics into a region's Redis Streams",
     .description =
-        "Joins the region's consumer group and appends every record of the configured topics to\n"
-        "one Redis stream per partition, each exactly once and in order. Its progress is what\n"
-        "Redis says, so it may be killed at any time. Any number of workers share partitions.\n",
-    .examples = "  fanfare-worker --set kafka.bootstrap.servers=127.0.0.1:9092 \\\n"
-                "                 --set namespaces.quakes.topic=quakes\n",
+        "Joins the region's consumer group and appends every record of the configured topics to "
+        "one Redis stream per partition, each exactly once and in order. Its progress is what "
+        "Redis says, so it may be killed at any time. Any number of workers share the partitions.",
+    .examples = "fanfare-worker --set kafka.bootstrap.servers=127.0.0.1:9092 \\\n"
+                "               --set namespaces.quakes.topic=quakes\n"
+                "fanfare-worker --config /etc/fanfare/worker.json --check-config",
     .specs = worker_specs,
     .size = sizeof(struct worker_conf),
     .check = worker_check,

@@ -43,22 +43,18 @@ const struct conf_program loadgen_program = {
     .name = "fanfare-loadgen",
     .summary = "load, latency and exactness of a Fanfare installation, end to end",
     .description =
-        "Opens WebSocket clients on the edges, produces records to Kafka on a fixed schedule, and\n"
-        "compares what Kafka holds with what every client got. Latency runs from the moment "
-        "a record\n"
-        "was due to the client's read, so a stall shows in full (no coordinated omission).\n"
-        "\n"
-        "The oracle is a process of its own that reads Kafka itself, from before the first "
-        "record.\n"
-        "SIGINT and SIGTERM end the load early; the verdict is still given.\n"
-        "\n"
-        "Exit status: 0 a clean verdict; 1 records missing, duplicate, out of order, wrong "
-        "or told;\n"
-        "2 wrong configuration; 3 the run could not be done.\n",
-    .examples =
-        "  fanfare-loadgen --set topic=events --set kafka.bootstrap.servers=127.0.0.1:9092\n"
-        "  fanfare-loadgen --config load.json --set clients=100000 --set rate=500 --set "
-        "json=out.json\n",
+        "Opens WebSocket clients on the edges, produces records to Kafka on a fixed schedule, and "
+        "compares what Kafka holds with what every client got. Latency runs from the moment a "
+        "record was due to the client's read, so a stall shows in full (no coordinated omission).\n"
+        "The oracle, which gives the verdict, is a process of its own that reads Kafka itself, "
+        "from before the first record. SIGINT and SIGTERM end the load early; the verdict is "
+        "still given.",
+    .examples = "fanfare-loadgen --set topic=events --set kafka.bootstrap.servers=127.0.0.1:9092\n"
+                "fanfare-loadgen --config load.json --set clients=100000 --set json=out.json",
+    .exit_status = "       0  a clean verdict\n"
+                   "       1  records missing, duplicate, out of order or wrong, or a gap told\n"
+                   "       2  the configuration is wrong; each error is one line on stderr\n"
+                   "       3  the run could not be done\n",
     .specs = loadgen_specs,
     .size = sizeof(struct loadgen_conf),
     .check = check,

@@ -5,7 +5,7 @@
  * A knob is one row of a `.def` file; its field, parser, bounds, default, environment name,
  * `--help` and docs/gen/ text all come from that row:
  *
- *   KNOB(field, TYPE, "name", default, min, max, "unit", "what it does …")
+ *   KNOB(field, TYPE, "name", "default", min, max, "values", "unit", "what it does …")
  *
  * Sources, later ones win: built-in defaults, the JSON file (--config FILE or $FANFARE_CONFIG), the
  * environment (FANFARE_ + name in upper case: FANFARE_REDIS_URL), --set name=value (repeatable).
@@ -16,7 +16,7 @@
  * Errors name the path and what was expected: `redis_url: expected a string, got integer`,
  * `namespaces.quakes.topic: …`, `shards: 900 is out of range (1 to 256)`, `edge.json:7:3: …` for a
  * syntax error, `admni: unknown key (did you mean "admin"?)`. All errors of a load are reported, a
- * line each.
+ * line each; checks across knobs follow once there are none.
  *
  * CONF_SECRET: a string that is never printed or logged (shown as "***"). Any string or secret
  * knob may be given as `<name>_file` with a path instead: the file's content without its last line
@@ -80,7 +80,8 @@ struct conf_program {
     const char *name;              /* "fanfare-edge" */
     const char *summary;           /* one line */
     const char *description;       /* paragraphs for --help */
-    const char *examples;          /* for --help */
+    const char *examples;          /* for --help; lines */
+    const char *exit_status;       /* for --help; NULL: the usual codes */
     const struct conf_spec *specs; /* ended by name == NULL */
     size_t size;                   /* sizeof the configuration struct */
     /* Checks across knobs; appends "path: what is wrong\n" lines to errors. May be NULL. */

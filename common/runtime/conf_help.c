@@ -117,7 +117,9 @@ void conf_print_help(const struct conf_program *prog, struct buf *out)
                  "CONFIGURATION\n"
                  "       Later ones win: defaults, the file, the environment, --set. A string can\n"
                  "       be given as KEY_file with the path of a file that holds it. Dots reach\n"
-                 "       into objects: --set kafka.bootstrap.servers=kafka:9092.\n\n");
+                 "       into objects: --set kafka.bootstrap.servers=kafka:9092. Sizes are bytes,\n"
+                 "       or 64KiB, 256MiB, 1GiB; durations ms, or 250ms, 5s, 5m, 1h. In --set and\n"
+                 "       the environment lists are a,b,c and objects JSON.\n\n");
     help_knobs(out, prog->specs, 7);
     buf_lit(out, "\nEXAMPLES\n");
     for (const char *p = prog->examples; *p;) {
@@ -130,10 +132,12 @@ void conf_print_help(const struct conf_program *prog, struct buf *out)
                "       The one of --config or $FANFARE_CONFIG, such as /etc/fanfare/%s.json:\n"
                "       one JSON object, at most 4 MiB. There is no default file.\n",
                strncmp(prog->name, "fanfare-", 8) == 0 ? prog->name + 8 : prog->name);
-    buf_lit(out, "\nEXIT STATUS\n"
-                 "       0  stopped as asked\n"
-                 "       1  could not start, or could not go on; stderr says why\n"
-                 "       2  the configuration is wrong; each error is one line on stderr\n");
+    buf_printf(out, "\nEXIT STATUS\n%s",
+               prog->exit_status
+                   ? prog->exit_status
+                   : "       0  stopped as asked\n"
+                     "       1  could not start, or could not go on; stderr says why\n"
+                     "       2  the configuration is wrong; each error is one line on stderr\n");
 }
 
 /* Text in a cell of a Markdown table: neither its end nor an HTML tag. */
