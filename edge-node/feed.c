@@ -173,7 +173,7 @@ static void tidy_plog(struct feed *f, struct plog *p, uint64_t now)
             feed_start_plog(f, p); /* its last try found nothing */
         else if (state == PLOG_READY)
             feed_serve_wants(f, p);
-    } else if (state == PLOG_GONE && !p->starting && !p->fetches) {
+    } else if (p->settled && !p->starting && !p->fetches) {
         atomic_store(&f->plogs[p->id], NULL);
         f->bytes -= p->bytes_counted;
         turns_retire(f->turns, p, retire_plog);
@@ -331,6 +331,7 @@ void feed_stop(struct feed *f)
 
 void feed_free(struct feed *f)
 {
+    must(turns_reclaim(f->turns) == 0); /* the shards sleep; what still points at plogs goes first */
     for (uint32_t i = 0; i < f->plog_top; i++) {
         struct plog *p = feed_plog(f, i);
         if (p)

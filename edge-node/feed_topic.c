@@ -43,6 +43,13 @@ static bool add_plogs(struct feed *f, struct topic_view *v)
     return true;
 }
 
+static void on_settled(void *p)
+{
+    ((struct plog *)p)->settled = true;
+}
+
+/* A shard that looked the old view up in a turn under way may begin to tail its plogs until the end
+ * of that turn. */
 static void retire_view(struct feed *f, struct topic_view *v)
 {
     for (int32_t i = 0; i < v->partitions; i++) {
@@ -53,6 +60,7 @@ static void retire_view(struct feed *f, struct topic_view *v)
         atomic_store(&p->state, PLOG_GONE);
         p->idle_ms = clock_mono_ms();
         feed_signal(f, p);
+        turns_retire(f->turns, p, on_settled);
     }
     turns_retire(f->turns, v, free);
 }

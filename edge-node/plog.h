@@ -127,6 +127,7 @@ struct plog {
     uint32_t fetches;      /* history replies under way … */
     uint64_t under_way[4]; /* … and the wants they serve; FETCHES_MAX */
     bool starting;
+    bool settled; /* GONE, and no shard's turn is left that could still begin to tail it */
 };
 
 #define PLOG_WANT_BACKWARD (1ull << 63)
