@@ -48,7 +48,7 @@ static void ask(struct feed *f, uint32_t id)
 {
     uint64_t bit = 1ull << (id % 64);
 
-    if (!(atomic_fetch_or(&f->asks[id / 64], bit) & bit))
+    if (!(atomic_fetch_or(&f->asks[id / 64], bit) & bit) && f->loop)
         ev_async_send(f->loop, &f->asked);
 }
 
@@ -326,6 +326,7 @@ void feed_stop(struct feed *f)
     end(f);
     if (!f->shares)
         ev_loop_destroy(f->loop);
+    f->loop = NULL; /* shards that close their clients after this still ask */
     f->started = false;
 }
 

@@ -22,8 +22,14 @@ struct rig {
     struct feed_shard shards[RIG_SHARDS];
     struct feed *feed;
     struct ev_loop *loop;
+    struct ev_timer beat; /* the loop has something to wake for, also if feed is elsewhere */
     struct redis_sync *redis;
 };
+
+static inline void rig_beat(struct ev_loop *loop, struct ev_timer *w, int events)
+{
+    (void)loop, (void)w, (void)events;
+}
 
 static inline void rig_wake(void *arg)
 {
@@ -91,6 +97,8 @@ static inline void rig_begin(struct rig *r, bool shared)
         r->shards[i].wake = rig_wake;
     r->feed = feed_new(&r->conf, &r->nss, r->turns, r->shards, RIG_SHARDS);
     r->loop = ev_loop_new(EVFLAG_AUTO);
+    ev_timer_init(&r->beat, rig_beat, 0.01, 0.01);
+    ev_timer_start(r->loop, &r->beat);
     feed_start(r->feed, shared ? r->loop : NULL);
 }
 

@@ -34,10 +34,30 @@ static void a_log_ends_while_a_shard_begins_to_tail_it(void **state)
     rig_end(&r);
 }
 
+/* At the end the shards close their clients when feed has ended already. */
+static void shards_let_go_after_feeds_end(void **state)
+{
+    struct plog *p;
+
+    (void)state;
+    for (int shared = 0; shared < 2; shared++) {
+        rig_begin(&r, shared);
+        rig_topic(&r, 1, "LogAAAA1");
+        p = rig_view(&r, "LogAAAA1")->plogs[0];
+        feed_tail(r.feed, 0, p, true);
+        rig_run(&r, 250);
+        feed_stop(r.feed);
+        assert_null(r.feed->loop); /* it may be freed: nobody may ring there */
+        feed_tail(r.feed, 0, p, false);
+        rig_end(&r);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest list[] = {
         TEST(a_log_ends_while_a_shard_begins_to_tail_it),
+        TEST(shards_let_go_after_feeds_end),
     };
 
     return RUN_WITH_SERVER(list);
