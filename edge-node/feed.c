@@ -25,6 +25,9 @@ void feed_signal(struct feed *f, struct plog *p)
 {
     uint64_t bit = 1ull << (p->id % 64);
 
+    /* What was published before what is asked now; feed_tail() has the other half. Else a shard that
+     * begins in this moment sees neither the record nor the signal. */
+    atomic_thread_fence(memory_order_seq_cst);
     for (int w = 0; w * 64 < f->shard_count; w++) {
         uint64_t who = atomic_load(&p->tailing[w]);
         while (who) {
@@ -61,6 +64,7 @@ void feed_tail(struct feed *f, int shard, struct plog *p, bool on)
         atomic_fetch_or(&p->tailing[shard / 64], bit);
     else
         atomic_fetch_and(&p->tailing[shard / 64], ~bit);
+    atomic_thread_fence(memory_order_seq_cst); /* see feed_signal() */
     ask(f, id);
 }
 

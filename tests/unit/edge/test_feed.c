@@ -53,11 +53,73 @@ static void shards_let_go_after_feeds_end(void **state)
     }
 }
 
+/* ---- a shard begins to tail in the moment in which a record is published ---- */
+
+#define MOMENTS 100000
+
+struct moments {
+    struct plog *p;
+    _Atomic int ready[2]; /* rounds each side has begun */
+    uint64_t upto;        /* as the shard saw it */
+};
+
+static void meet(struct moments *m, int who, int round)
+{
+    atomic_store(&m->ready[who], round);
+    while (atomic_load(&m->ready[!who]) < round)
+        ;
+}
+
+static void *be_the_shard(void *arg)
+{
+    struct moments *m = arg;
+
+    for (int i = 1; i <= MOMENTS; i++) {
+        meet(m, 1, 2 * i - 1);
+        feed_tail(r.feed, 1, m->p, true);
+        m->upto = plog_view(m->p).upto;
+        meet(m, 1, 2 * i);
+    }
+    return NULL;
+}
+
+/* It sees the record, or it is told of it: else the record would wait for the next one's signal. */
+static void a_record_is_seen_or_signalled(void **state)
+{
+    struct moments m = {.p = plog_new("LogAAAA1", 0, 0, RIG_SHARDS)};
+    _Atomic uint64_t *grown = &r.shards[1].grown[0];
+    pthread_t shard;
+    int missed = 0;
+
+    (void)state;
+    rig_begin(&r, true);
+    plog_start(m.p, 0, r.turns);
+    assert_int_equal(pthread_create(&shard, NULL, be_the_shard, &m), 0);
+    for (int i = 1; i <= MOMENTS; i++) {
+        struct entry e = {.pos = (uint64_t)i, .prev = (uint64_t)i - 1, .channel = SLICE("a")};
+        plog_append(m.p, &e, 1, 0);
+        plog_evict(m.p, r.turns);
+        feed_tail(r.feed, 1, m.p, false);
+        atomic_store(grown, 0);
+        meet(&m, 0, 2 * i - 1);
+        plog_publish(m.p);
+        feed_signal(r.feed, m.p);
+        meet(&m, 0, 2 * i);
+        missed += m.upto != (uint64_t)i && !atomic_load(grown);
+    }
+    pthread_join(shard, NULL);
+    assert_int_equal(missed, 0);
+    feed_tail(r.feed, 1, m.p, false);
+    plog_free(m.p);
+    rig_end(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest list[] = {
         TEST(a_log_ends_while_a_shard_begins_to_tail_it),
         TEST(shards_let_go_after_feeds_end),
+        TEST(a_record_is_seen_or_signalled),
     };
 
     return RUN_WITH_SERVER(list);
