@@ -59,6 +59,8 @@ static void on_start_done(void *arg, int err, const char *msg)
         return; /* the tick tries again if somebody still wants it */
     if (!pos && !position_without_stream(p, &pos))
         return;
+    if (pos < atomic_load(&p->upto)) /* Redis went back since it was tailed last: it comes again */
+        pos = atomic_load(&p->upto);
     plog_start(p, pos, f->turns);
     feed_tail_add(f, p);
     feed_signal(f, p);

@@ -82,6 +82,7 @@ static void clear(struct plog *p, uint64_t pos, struct turns *t)
 
 void plog_start(struct plog *p, uint64_t pos, struct turns *t)
 {
+    must(pos >= LOAD_OWN(&p->upto));
     if (!p->buckets)
         p->buckets = mem_zalloc(PLOG_BUCKETS * sizeof(bucket_t));
     clear(p, pos, t);

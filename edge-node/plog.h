@@ -138,7 +138,7 @@ void plog_free(struct plog *p); /* only when no reader can hold it */
 /* ---- feed ---- */
 
 /* Starts (or starts over, after a hole) at position pos: from = upto = pos, no segments. What was
- * there is handed to turns_retire. */
+ * there is handed to turns_retire. pos >= upto: readers' cursors rely on an end that only grows. */
 void plog_start(struct plog *p, uint64_t pos, struct turns *t);
 /* Nobody tails it any more: back to COLD, all memory retired. */
 void plog_stop(struct plog *p, struct turns *t);

@@ -53,6 +53,49 @@ static void shards_let_go_after_feeds_end(void **state)
     }
 }
 
+static void expect_upto(struct plog *p, uint64_t upto)
+{
+    for (uint64_t end = clock_mono_ms() + WAIT_MS; clock_mono_ms() < end;) {
+        if (atomic_load(&p->state) == PLOG_READY && plog_view(p).upto == upto)
+            return;
+        ev_run(r.loop, EVRUN_ONCE);
+    }
+    fail_msg("upto is %llu, not %llu", (unsigned long long)plog_view(p).upto,
+             (unsigned long long)upto);
+}
+
+/* Nobody tailed it for a while, and Redis went back meanwhile: who holds a cursor above the stream's
+ * end (a shard that came in this very moment) must not take the new start for a sight of more. */
+static void a_plogs_end_never_goes_back(void **state)
+{
+    struct plog *p;
+
+    (void)state;
+    rig_begin(&r, true);
+    rig_topic(&r, 1, "LogAAAA1");
+    p = rig_view(&r, "LogAAAA1")->plogs[0];
+    for (uint64_t pos = 1; pos <= 10; pos++)
+        rig_entry(&r, "LogAAAA1", pos, "a");
+    feed_tail(r.feed, 0, p, true);
+    expect_upto(p, 10);
+    feed_tail(r.feed, 0, p, false);
+    rig_run(&r, 50);
+    p->idle_ms = 1; /* as if IDLE_KEEP_MS had passed */
+    while (atomic_load(&p->state) != PLOG_COLD)
+        ev_run(r.loop, EVRUN_ONCE);
+    rig_cmd(&r, "DEL ff:{LogAAAA1:0}");
+    for (uint64_t pos = 1; pos <= 5; pos++)
+        rig_entry(&r, "LogAAAA1", pos, "a");
+    feed_tail(r.feed, 0, p, true);
+    rig_run(&r, 250);
+    expect_upto(p, 10);
+    for (uint64_t pos = 6; pos <= 12; pos++)
+        rig_entry(&r, "LogAAAA1", pos, "a");
+    expect_upto(p, 12);
+    feed_tail(r.feed, 0, p, false);
+    rig_end(&r);
+}
+
 /* ---- a shard begins to tail in the moment in which a record is published ---- */
 
 #define MOMENTS 100000
@@ -119,6 +162,7 @@ int main(void)
     const struct CMUnitTest list[] = {
         TEST(a_log_ends_while_a_shard_begins_to_tail_it),
         TEST(shards_let_go_after_feeds_end),
+        TEST(a_plogs_end_never_goes_back),
         TEST(a_record_is_seen_or_signalled),
     };
 
