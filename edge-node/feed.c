@@ -71,9 +71,19 @@ void feed_tail(struct feed *f, int shard, struct plog *p, bool on)
 void feed_want(struct feed *f, int shard, struct plog *p, uint64_t pos, bool backward)
 {
     uint64_t want = (pos + 1) | (backward ? PLOG_WANT_BACKWARD : 0);
+    _Atomic uint64_t *mine = &p->wants[shard * PLOG_WANTS], *place = NULL;
 
-    if (atomic_exchange(&p->wants[shard], want) != want)
-        ask(f, p->id);
+    for (int i = 0; i < PLOG_WANTS; i++) {
+        uint64_t there = atomic_load_explicit(&mine[i], memory_order_relaxed);
+        if (there == want)
+            return;
+        if (!there)
+            place = &mine[i];
+    }
+    if (!place) /* who is too late asks again when one of these has come */
+        return;
+    atomic_store(place, want);
+    ask(f, p->id);
 }
 
 const struct topic_view *feed_topic(const struct feed *f, uint32_t ns_index)
@@ -336,7 +346,8 @@ void feed_stop(struct feed *f)
 
 void feed_free(struct feed *f)
 {
-    must(turns_reclaim(f->turns) == 0); /* the shards sleep; what still points at plogs goes first */
+    must(turns_reclaim(f->turns) ==
+         0); /* the shards sleep; what still points at plogs goes first */
     for (uint32_t i = 0; i < f->plog_top; i++) {
         struct plog *p = feed_plog(f, i);
         if (p)

@@ -215,7 +215,7 @@ void feed_serve_wants(struct feed *f, struct plog *p)
 {
     if (!feed_link_is_up(&f->history))
         return;
-    for (int i = 0; i < f->shard_count && p->fetches < FETCHES_MAX; i++) {
+    for (int i = 0; i < f->shard_count * PLOG_WANTS && p->fetches < FETCHES_MAX; i++) {
         uint64_t want = atomic_load_explicit(&p->wants[i], memory_order_relaxed);
         uint64_t pos = (want & ~PLOG_WANT_BACKWARD) - 1;
         if (!want || !atomic_compare_exchange_strong(&p->wants[i], &want, 0))

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * history.c: see history.h. Forward goes the way of a resuming subscription (hub_scan, hub_page);
+ * history.c: see history.h. Forward goes the way of a resuming subscription (hub_older);
  * in reverse the newest come from the plog's back links, older ones from pages fetched backwards.
  */
 #include "edge-node/history.h"
@@ -111,35 +111,23 @@ static void take(struct history_req *q, const struct plog_rec *r)
 
 static void forward(struct history_req *q)
 {
-    static const struct rec_vec none;
     struct tail *t = q->w.ch->tail;
 
     while (q->pos < t->cursor && !is_full(q)) {
-        const struct plog_page *page;
-        const struct rec_vec *v = &q->w.ch->scan;
-        uint64_t upto;
-        if (hub_scan(q->w.ch, q->pos) == 0) {
-            upto = q->w.ch->scan_upto;
-            if (upto < t->cursor) /* else the plog's links led straight to the channel's records */
-                q->seen += upto - q->pos;
-        } else {
-            page = hub_page(&q->w, t, q->pos);
-            if (!page)
-                return;
-            if (q->has_since && q->pos && q->pos < page->from) {
-                fail(q, ERROR_UNRECOVERABLE_POSITION);
-                return;
-            }
-            if (q->pos < page->from)
-                q->pos = page->from; /* nothing is kept there, so nothing was looked at */
-            v = q->w.ch->paged_turn == q->w.ch->h->turn ? &q->w.ch->paged : &none;
-            upto = page->upto;
-            q->seen += upto - q->pos;
+        struct records r;
+        if (hub_older(&q->w, q->pos, &r) != 0)
+            return;
+        if (q->has_since && q->pos && q->pos < r.from) {
+            fail(q, ERROR_UNRECOVERABLE_POSITION);
+            return;
         }
-        for (size_t i = 0; i < v->n; i++)
-            if (v->v[i]->pos > q->pos)
-                take(q, v->v[i]);
-        q->pos = upto;
+        if (q->pos < r.from)
+            q->pos = r.from; /* nothing is kept there, so nothing was looked at */
+        if (r.searched)      /* else the plog's links led straight to the channel's records */
+            q->seen += r.upto - q->pos;
+        for (size_t i = records_after(&r, q->pos); i < r.n; i++)
+            take(q, records_at(&r, i));
+        q->pos = r.upto;
         if (q->seen > HISTORY_BUDGET && !is_full(q)) {
             fail(q, ERROR_TOO_MANY_REQUESTS);
             return;
@@ -153,17 +141,13 @@ static void forward(struct history_req *q)
 static void take_page(struct history_req *q, const struct plog_page *page)
 {
     struct channel_key key = {q->w.ch->node.hash, channel_name(q->w.ch)};
-    struct rec_vec found = {NULL, 0, 0};
-    const struct plog_rec *r = NULL;
+    struct rec_vec *found = &q->w.ch->h->found;
 
-    while ((r = plog_page_next(page, r))) {
-        q->seen++;
-        if (r->pos <= q->pos && plog_rec_is_of(r, &key))
-            rec_vec_add(&found, r);
-    }
-    while (found.n)
-        take(q, found.v[--found.n]);
-    rec_vec_done(&found);
+    plog_page_channel(page, &key, found);
+    for (size_t i = found->n; i-- > 0;)
+        if (found->v[i]->pos <= q->pos)
+            take(q, found->v[i]);
+    q->seen += page->count;
     q->pos = page->from;
 }
 
@@ -173,18 +157,19 @@ static void take_plog(struct history_req *q)
     struct channel_key key = {q->w.ch->node.hash, channel_name(q->w.ch)};
     struct plog *p = q->w.ch->tail->p;
     struct plog_view v = {plog_view(p).from, q->w.ch->tail->cursor};
-    struct rec_vec found = {NULL, 0, 0};
-    int rc = plog_channel(p, &v, v.from, &key, PLOG_STEPS, &found);
+    struct plog_walk walk = {.begun = false};
+    int rc;
 
-    for (size_t i = 0; i < found.n; i++)
-        if (found.v[i]->pos <= q->pos)
-            take(q, found.v[i]);
+    plog_walk_begin(&walk, &key, PLOG_STEPS);
+    rc = plog_walk(p, &v, v.from, &walk);
+    for (size_t i = 0; i < walk.found.n; i++)
+        if (walk.found.v[i]->pos <= q->pos)
+            take(q, walk.found.v[i]);
     if (rc == 0 && q->pos > v.from)
         q->pos = v.from;
-    else if (rc == -E2BIG && found.n /* the rest comes from pages */ &&
-             found.v[found.n - 1]->pos <= q->pos)
-        q->pos = found.v[found.n - 1]->pos - 1;
-    rec_vec_done(&found);
+    else if (rc == -E2BIG && walk.next_pos < q->pos)
+        q->pos = walk.next_pos; /* the rest comes from pages */
+    rec_vec_done(&walk.found);
 }
 
 static void reverse(struct history_req *q)

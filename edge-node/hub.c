@@ -35,6 +35,9 @@ void hub_done(struct hub *h)
 {
     must(list_is_empty(&h->sessions));
     publish_free(h->publish);
+    for (uint32_t i = 0; i < SCANS_A_TURN; i++)
+        rec_vec_done(&h->scans[i].recs);
+    rec_vec_done(&h->found);
     buf_done(&h->frame);
     hmap_done(&h->channels);
 }
@@ -141,8 +144,7 @@ void hub_channel_unref(struct channel *ch)
     channel_unresolve(ch);
     hmap_remove(&h->channels, &ch->node);
     rec_vec_done(&ch->fresh);
-    rec_vec_done(&ch->scan);
-    rec_vec_done(&ch->paged);
+    hub_older_forget(h, ch);
     free(ch->slots);
     free(ch);
     METRIC_ADD(channels, -1);
@@ -215,102 +217,6 @@ struct channel *hub_channel_of_rec(const struct hub *h, const struct plog_rec *r
     return channel_find(h, plog_rec_channel(r), r->hash);
 }
 
-/* ---- older records ---- */
-
-#define SCAN_STEPS 4096 /* most links or positions one scan goes over: bounded work a turn */
-
-struct collect {
-    struct channel_key key;
-    struct rec_vec *to;
-};
-
-static void collect_one(void *arg, const struct plog_rec *r)
-{
-    struct collect *c = arg;
-
-    if (plog_rec_is_of(r, &c->key))
-        rec_vec_add(c->to, r);
-}
-
-static void reverse(struct rec_vec *v)
-{
-    for (size_t i = 0; i < v->n / 2; i++) {
-        const struct plog_rec *r = v->v[i];
-        v->v[i] = v->v[v->n - 1 - i];
-        v->v[v->n - 1 - i] = r;
-    }
-}
-
-int hub_scan(struct channel *ch, uint64_t after)
-{
-    struct tail *t = ch->tail;
-    struct collect c = {{ch->node.hash, channel_name(ch)}, &ch->scan};
-    struct plog_view v = {plog_view(t->p).from, t->cursor};
-    int rc;
-
-    if (ch->scan_turn == ch->h->turn && after >= ch->scan_from &&
-        (after < ch->scan_upto || ch->scan_upto == t->cursor))
-        return 0;
-    ch->scan_turn = 0;
-    ch->scan_upto = t->cursor;
-    rc = plog_channel(t->p, &v, after, &c.key, SCAN_STEPS, &ch->scan);
-    if (rc == 0) {
-        reverse(&ch->scan);
-    } else if (rc == -E2BIG) { /* a busy channel, far behind: forward, a part of the way */
-        if (t->cursor - after > SCAN_STEPS)
-            ch->scan_upto = after + SCAN_STEPS;
-        ch->scan.n = 0;
-        rc = plog_each(t->p, after, ch->scan_upto, NULL, collect_one, &c);
-    }
-    if (rc)
-        return rc;
-    ch->scan_turn = ch->h->turn;
-    ch->scan_from = after;
-    return 0;
-}
-
-static void scan_page(struct tail *t, const struct plog_page *page)
-{
-    struct hub *h = t->h;
-    const struct plog_rec *r = NULL;
-
-    while ((r = plog_page_next(page, r))) {
-        struct channel *ch = hub_channel_of_rec(h, r);
-        if (!ch || ch->tail != t || ch->sub_count == ch->live)
-            continue;
-        if (ch->paged_turn != h->turn)
-            ch->paged.n = 0;
-        ch->paged_turn = h->turn;
-        rec_vec_add(&ch->paged, r);
-    }
-}
-
-const struct plog_page *hub_page(struct waiter *w, struct tail *t, uint64_t pos)
-{
-    struct hub *h = t->h;
-    const struct plog_page *page = t->page;
-
-    if (t->page_turn == h->turn) { /* one page of a plog a turn: the others' turn comes */
-        if (page->asked <= pos && pos < page->upto)
-            return page;
-        waiter_move(w, &h->todo);
-        h->again(h->again_arg);
-        return NULL;
-    }
-    page = plog_page_at(t->p, pos);
-    if (!page) {
-        waiter_move(w, &t->waiting);
-        feed_want(h->feed, h->index, t->p, pos, false);
-        return NULL;
-    }
-    t->page = page;
-    t->page_turn = h->turn;
-    scan_page(t, page);
-    if (page->upto < plog_view(t->p).from) /* the next one, while this one is being sent */
-        feed_want(h->feed, h->index, t->p, page->upto, false);
-    return page;
-}
-
 /* ---- the live ---- */
 
 void hub_live(struct sub *sub)
@@ -327,9 +233,8 @@ void hub_live(struct sub *sub)
     ch->slots[ch->live++] = (struct hub_slot){sub->w.s, sub};
     sub->live = true;
     if (ch->live == ch->sub_count) { /* nobody is behind: what they shared goes */
-        rec_vec_done(&ch->scan);
-        rec_vec_done(&ch->paged);
-        ch->scan_turn = ch->paged_turn = 0;
+        rec_vec_done(&ch->walk.found);
+        ch->walk_turn = 0;
     }
     METRIC_ADD(lagging, -1);
 }
@@ -369,6 +274,12 @@ void waiter_answered(struct waiter *w)
 void waiter_move(struct waiter *w, struct list *to)
 {
     list_move_tail(to, &w->node);
+}
+
+void waiters_first(struct hub *h, struct list *from)
+{
+    list_splice_tail(from, &h->todo);
+    list_splice_tail(&h->todo, from);
 }
 
 void waiter_drop(struct waiter *w)

@@ -28,7 +28,9 @@ struct sub;
 struct token_keys;
 struct publish;
 
-#define ANSWER_MS 2000 /* every command is answered by then; SDKs give up after 5 s */
+#define ANSWER_MS    2000 /* every command is answered by then; SDKs give up after 5 s */
+#define SCAN_STEPS   4096 /* links that are followed for a channel; positions of a scan */
+#define SCANS_A_TURN 16
 
 /* A shard's cursor over one plog. */
 struct tail {
@@ -42,8 +44,45 @@ struct tail {
     uint32_t refs;           /* channels on it */
     struct list channels;
     struct list waiting;          /* waiters to try when the plog moves */
-    const struct plog_page *page; /* the one that was scanned in turn page_turn */
+    const struct plog_page *page; /* the one that was read last, in turn page_turn */
     uint64_t page_turn;
+};
+
+/* Records of one channel: all in (from, upto], and perhaps others before. Valid in a turn, until
+ * the next call of hub_older(). */
+struct records {
+    const struct plog_rec *const *v;
+    size_t n;
+    uint64_t from, upto;
+    bool newest_first;
+    bool searched; /* other channels' were looked at on the way */
+};
+
+static inline const struct plog_rec *records_at(const struct records *r, size_t i)
+{
+    return r->v[r->newest_first ? r->n - 1 - i : i];
+}
+
+/* Index, in ascending order, of the first record after pos. */
+static inline size_t records_after(const struct records *r, uint64_t pos)
+{
+    size_t lo = 0, hi = r->n;
+
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (records_at(r, mid)->pos > pos)
+            hi = mid;
+        else
+            lo = mid + 1;
+    }
+    return lo;
+}
+
+/* A channel's records in a part of its plog, read forwards for all who are there. */
+struct scan {
+    const struct channel *ch;
+    uint64_t from, upto;
+    struct rec_vec recs;
 };
 
 struct hub_slot {
@@ -63,11 +102,9 @@ struct channel {
     uint32_t live, slot_cap;
     struct hub_slot *slots; /* the live */
 
-    /* Within a turn; what a *_turn field names is valid in that turn only. */
-    struct rec_vec fresh; /* records to publish */
-    struct rec_vec scan;  /* from the plog, ascending: all in (scan_from, scan_upto] */
-    struct rec_vec paged; /* from tail->page, ascending */
-    uint64_t scan_turn, scan_from, scan_upto, paged_turn;
+    struct rec_vec fresh;          /* records to publish, within a turn */
+    struct plog_walk walk;         /* valid in turn walk_turn: all in (walked_to, cursor] */
+    uint64_t walk_turn, walked_to; /* hub_older.c */
 
     uint8_t name_len;
     char name[];
@@ -119,6 +156,11 @@ struct hub {
     struct list dead;    /* sessions to free at the turn's end */
 
     uint64_t turn; /* counts turns that did something */
+    struct scan scans[SCANS_A_TURN];
+    uint64_t scans_turn; /* of scans[0 … scans_n - 1] */
+    uint32_t scans_n;
+    struct rec_vec found; /* in a page, by the last hub_older() */
+    bool fed;             /* the waiter being tried was given a page */
     struct publish *publish;
     struct buf frame; /* scratch of one write */
 };
@@ -142,13 +184,15 @@ void hub_channel_unref(struct channel *ch); /* sub_count went down: frees it at 
 int hub_resolve(struct hub *h, struct channel *ch, const struct topic_view **ret_view);
 void hub_live(struct sub *sub);   /* joins the live; sub->pos >= its tail's cursor */
 void hub_unlive(struct sub *sub); /* leaves them; sub->pos is set */
-/* Fills ch->scan with the channel's records after `after`, up to the cursor or a part of the way;
- * shared by all that ask in this turn. 0; -ENOENT: older than the plog. @turn */
-int hub_scan(struct channel *ch, uint64_t after) _must_check_;
+/* The records of w's channel that follow `after`, up to its tail's cursor or a part of the way. 0:
+ * if ret->from > after, what lies between is missing. -EAGAIN: w waits (for a page, or because the
+ * turn has done enough). @turn */
+int hub_older(struct waiter *w, uint64_t after, struct records *ret) _must_check_;
+void hub_older_forget(struct hub *h, const struct channel *ch);
 void waiter_add(struct waiter *w, struct session *s, struct channel *ch); /* todo, answer owed */
 void waiter_answered(struct waiter *w);
 void waiter_move(struct waiter *w, struct list *to);
 void waiter_drop(struct waiter *w); /* out of every list */
-/* The page after pos, scanned once for all channels (ch->paged); NULL: w waits for it. @turn */
-const struct plog_page *hub_page(struct waiter *w, struct tail *t, uint64_t pos);
+/* All of `from` come to be tried, before those who are there already. */
+void waiters_first(struct hub *h, struct list *from);
 struct channel *hub_channel_of_rec(const struct hub *h, const struct plog_rec *r);

@@ -33,7 +33,7 @@ struct plog *plog_new(const char *log, int32_t partition, uint32_t id, int shard
     memcpy(p->log, log, LOG_ID_LEN);
     p->partition = partition;
     p->id = id;
-    p->wants = mem_zalloc(sizeof(_Atomic uint64_t) * (size_t)shards);
+    p->wants = mem_zalloc(sizeof(_Atomic uint64_t) * (size_t)shards * PLOG_WANTS);
     atomic_init(&p->state, PLOG_COLD);
     return p;
 }
@@ -251,27 +251,35 @@ void rec_vec_done(struct rec_vec *vec)
     *vec = (struct rec_vec){NULL, 0, 0};
 }
 
-int plog_channel(const struct plog *p, const struct plog_view *v, uint64_t after,
-                 const struct channel_key *key, size_t steps, struct rec_vec *out)
+void plog_walk_begin(struct plog_walk *w, const struct channel_key *key, size_t steps)
 {
-    const struct plog_rec *r;
-    int rc = 0;
+    w->key = *key;
+    w->steps = steps;
+    w->begun = false;
+    w->next = NULL;
+    w->next_pos = 0;
+    w->found.n = 0;
+}
 
-    out->n = 0;
+int plog_walk(const struct plog *p, const struct plog_view *v, uint64_t after, struct plog_walk *w)
+{
     if (after < v->from)
         return -ENOENT;
-    r = LOAD(&p->buckets[BUCKET_OF(key->hash)]);
-    while (r && r->pos > after && steps) {
-        if (r->pos <= v->upto && plog_rec_is_of(r, key))
-            rec_vec_add(out, r);
-        r = r->back_pos > after ? r->back : NULL;
-        steps--;
+    if (!w->begun) {
+        w->next = LOAD(&p->buckets[BUCKET_OF(w->key.hash)]);
+        w->next_pos = w->next ? w->next->pos : 0;
+        w->begun = true;
     }
-    if (LOAD(&p->from) > after) /* evicted while we walked: buckets may have been cleared */
-        rc = -ENOENT;
-    else if (r && r->pos > after)
-        rc = -E2BIG;
-    if (rc == -ENOENT)
-        out->n = 0;
-    return rc;
+    for (; w->next_pos > after && w->steps; w->steps--) {
+        const struct plog_rec *r = w->next; /* above `after`: not evicted before this turn */
+        if (r->pos <= v->upto && plog_rec_is_of(r, &w->key))
+            rec_vec_add(&w->found, r);
+        w->next = r->back;
+        w->next_pos = r->back_pos;
+    }
+    if (LOAD(&p->from) > after) { /* evicted while we walked: buckets may have been cleared */
+        plog_walk_begin(w, &w->key, w->steps);
+        return -ENOENT;
+    }
+    return w->next_pos > after ? -E2BIG : 0;
 }

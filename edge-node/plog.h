@@ -18,7 +18,8 @@
  * above `from` as read at the turn's beginning; a walk is valid only if `from` is still not above
  * where it began (feed moves `from` before it clears buckets).
  *
- * A page (plog_page) covers (from, upto] of the older part, fetched on demand; it is scanned.
+ * A page (plog_page) covers (from, upto] of the older part, fetched on demand. Its records are linked
+ * by bucket too, forwards: `back` is the next one.
  */
 #pragma once
 
@@ -30,6 +31,8 @@ struct turns;
 
 #define PLOG_SEG_BYTES KIB(256) /* a segment; one record alone may make a larger one */
 #define PLOG_BUCKETS   8192     /* 64 KiB a plog in use */
+#define PAGE_BUCKETS   128      /* a page has some hundred records */
+#define PLOG_WANTS     4        /* pages that a shard can ask for at a time */
 #define SHARDS_MAX     256
 
 /* A record as readers see it; channel, tags and payload follow. Const once published. */
@@ -93,7 +96,9 @@ struct plog_page {
     uint64_t asked, from, upto;
     uint64_t born_ms;
     bool backward; /* fetched for a reader that goes backwards */
+    uint32_t count;
     size_t used;
+    const struct plog_rec *buckets[PAGE_BUCKETS]; /* oldest of each */
     _Alignas(8) char data[];
 };
 
@@ -113,10 +118,10 @@ struct plog {
     _Atomic uint64_t beacon_ms;                /* own monotonic time of the beacon's last change */
     _Atomic int beacon_state;                  /* enum beacon_state */
 
-    /* shards write, feed reads: who tails it, and the position each wants history after (+1, 0 =
-     * none; the top bit asks for the page that ends there instead) */
+    /* shards write, feed reads: who tails it, and the positions each wants history after (+1, 0 =
+     * none; the top bit asks for the page that ends there instead); feed sets to 0 what it takes */
     _Atomic uint64_t tailing[SHARDS_MAX / 64];
-    _Atomic uint64_t *wants; /* one a shard; allocated with the plog */
+    _Atomic uint64_t *wants; /* PLOG_WANTS a shard; allocated with the plog */
 
     /* feed's own */
     struct plog_seg *oldest;
@@ -191,22 +196,34 @@ struct plog_place {
 int plog_each(const struct plog *p, uint64_t after, uint64_t upto, struct plog_place *place,
               void (*each)(void *arg, const struct plog_rec *r), void *arg) _must_check_;
 
-/* One channel's records in (after, v->upto], newest first, into a growing array (rec_vec_done
- * frees), -ENOENT if `after` is below what is there, also if feed evicted it meanwhile;
- * *out is empty then. -E2BIG if more than `steps` links would have to be followed: *out has the
- * newest. */
 struct rec_vec {
     const struct plog_rec **v;
     size_t n, cap;
 };
 void rec_vec_add(struct rec_vec *vec, const struct plog_rec *r);
 void rec_vec_done(struct rec_vec *vec);
-int plog_channel(const struct plog *p, const struct plog_view *v, uint64_t after,
-                 const struct channel_key *key, size_t steps, struct rec_vec *out) _must_check_;
+
+/* A walk along one channel's links, from the newest record backwards. It may go on later in the same
+ * turn, further back. */
+struct plog_walk {
+    struct channel_key key;
+    size_t steps; /* links it may still follow */
+    bool begun;
+    const struct plog_rec *next; /* to look at next */
+    uint64_t next_pos;           /* its position; 0: there is none */
+    struct rec_vec found;        /* newest first */
+};
+/* Goes on until w->found has all in (after, v->upto]. v is the turn's. -ENOENT: `after` is below
+ * what is there; if feed evicted it just now, the walk is to be begun anew. -E2BIG: no steps are
+ * left; what is above w->next_pos was seen. */
+int plog_walk(const struct plog *p, const struct plog_view *v, uint64_t after,
+              struct plog_walk *w) _must_check_;
+void plog_walk_begin(struct plog_walk *w, const struct channel_key *key, size_t steps);
 
 /* The page that was asked for what follows pos: page->asked <= pos < page->upto; or, backward, one
  * with page->from < pos <= page->upto. NULL: ask feed. */
 const struct plog_page *plog_page_at(const struct plog *p, uint64_t pos);
 const struct plog_page *plog_page_before(const struct plog *p, uint64_t pos);
-/* The next record of a page: NULL to begin with, NULL at the end. */
-const struct plog_rec *plog_page_next(const struct plog_page *page, const struct plog_rec *r);
+/* All records of a channel in the page, ascending; replaces what is in out. */
+void plog_page_channel(const struct plog_page *page, const struct channel_key *key,
+                       struct rec_vec *out);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * plog_page.c: pages of a plog's older part: built by feed from one reply, scanned by shards.
+ * plog_page.c: pages of a plog's older part: built by feed from one reply, read by shards.
  *
  * Pages form a short list, newest first; a page is one allocation. See plog.h.
  */
@@ -95,6 +95,23 @@ static void copy_reversed(char *dst, const struct buf *src)
     }
 }
 
+/* Links each bucket's records, the oldest first. */
+static void link_up(struct plog_page *page)
+{
+    struct plog_rec *last[PAGE_BUCKETS] = {NULL};
+
+    for (size_t at = 0; at < page->used;) {
+        struct plog_rec *r = (struct plog_rec *)(void *)(page->data + at);
+        size_t bucket = r->hash % PAGE_BUCKETS;
+        if (last[bucket])
+            last[bucket]->back = r;
+        else
+            page->buckets[bucket] = r;
+        last[bucket] = r;
+        at += plog_rec_stride(r);
+    }
+}
+
 struct plog_page *page_builder_take(struct page_builder *b, uint64_t upto, uint64_t now_ms)
 {
     struct plog_page *page = mem_zalloc(sizeof(*page) + b->recs.n);
@@ -106,10 +123,12 @@ struct plog_page *page_builder_take(struct page_builder *b, uint64_t upto, uint6
     page->born_ms = now_ms;
     page->backward = b->backward;
     page->used = b->recs.n;
+    page->count = (uint32_t)b->count;
     if (b->backward)
         copy_reversed(page->data, &b->recs);
     else if (b->recs.n)
         memcpy(page->data, b->recs.p, b->recs.n);
+    link_up(page);
     page_builder_free(b);
     return page;
 }
@@ -154,13 +173,13 @@ const struct plog_page *plog_page_before(const struct plog *p, uint64_t pos)
     return NULL;
 }
 
-const struct plog_rec *plog_page_next(const struct plog_page *page, const struct plog_rec *r)
+void plog_page_channel(const struct plog_page *page, const struct channel_key *key,
+                       struct rec_vec *out)
 {
-    size_t at = 0;
+    const struct plog_rec *r = page->buckets[key->hash % PAGE_BUCKETS];
 
-    if (r)
-        at = (size_t)((const char *)r - page->data) + plog_rec_stride(r);
-    if (at >= page->used)
-        return NULL;
-    return (const struct plog_rec *)(const void *)(page->data + at);
+    out->n = 0;
+    for (; r; r = r->back)
+        if (plog_rec_is_of(r, key))
+            rec_vec_add(out, r);
 }

@@ -173,88 +173,60 @@ void sub_result(const struct sub *sub, struct buf *subs)
 
 /* ---- going on ---- */
 
-/* Index of the first record after pos. */
-static size_t after(const struct rec_vec *v, uint64_t pos)
-{
-    size_t lo = 0, hi = v->n;
-
-    while (lo < hi) {
-        size_t mid = (lo + hi) / 2;
-        if (v->v[mid]->pos > pos)
-            hi = mid;
-        else
-            lo = mid + 1;
-    }
-    return lo;
-}
-
-/* Sends what v has after the position, as far as the client can take it. True if all of it went:
- * the position is then upto. Otherwise the subscription waits until the client is writable. */
-static bool send_all(struct sub *sub, const struct rec_vec *v, uint64_t upto)
+/* Sends what r has after the position, as far as the client can take it. True if all of it went:
+ * the position is then r's end. Otherwise the subscription waits until the client is writable. */
+static bool send_all(struct sub *sub, const struct records *r)
 {
     struct session *s = sub->w.s;
 
-    for (size_t i = after(v, sub->pos); i < v->n; i++) {
+    for (size_t i = records_after(r, sub->pos); i < r->n; i++) {
+        const struct plog_rec *rec = records_at(r, i);
         if (!session_can_take(s)) {
             waiter_move(&sub->w, &s->blocked);
             session_dirty(s);
             return false;
         }
-        s->proto->push_pub(&s->out, channel_name(sub->w.ch), v->v[i], false);
-        sub->pos = v->v[i]->pos;
+        s->proto->push_pub(&s->out, channel_name(sub->w.ch), rec, false);
+        sub->pos = rec->pos;
         session_dirty(s);
         METRIC_ADD(deliveries, 1);
     }
-    if (sub->pos < upto)
-        sub->pos = upto;
+    if (sub->pos < r->upto)
+        sub->pos = r->upto;
     return true;
 }
 
 /* The same for the reply's first page: at most write_max bytes. */
-static void first_page(struct sub *sub, const struct rec_vec *v, uint64_t upto)
+static void first_page(struct sub *sub, const struct records *r)
 {
     struct session *s = sub->w.s;
 
-    for (size_t i = after(v, sub->pos); i < v->n; i++) {
+    for (size_t i = records_after(r, sub->pos); i < r->n; i++) {
         /* of all that this client is owed now: many channels resume in one frame */
         if (sub->first.n + s->first_bytes + s->out.n >= (size_t)s->h->conf->write_max)
             return;
-        s->proto->pub(&sub->first, v->v[i], false);
-        sub->pos = v->v[i]->pos;
+        s->proto->pub(&sub->first, records_at(r, i), false);
+        sub->pos = records_at(r, i)->pos;
         METRIC_ADD(deliveries, 1);
     }
-    if (sub->pos < upto)
-        sub->pos = upto;
-}
-
-static const struct rec_vec *paged(const struct channel *ch)
-{
-    static const struct rec_vec none;
-
-    return ch->paged_turn == ch->h->turn ? &ch->paged : &none;
+    if (sub->pos < r->upto)
+        sub->pos = r->upto;
 }
 
 /* An answered subscription goes on: to the plog's end and live, or until something is missing. */
 static void pull(struct sub *sub)
 {
-    struct channel *ch = sub->w.ch;
-    struct tail *t = ch->tail;
+    struct tail *t = sub->w.ch->tail;
+    struct records r;
 
     while (sub->pos < t->cursor) {
-        const struct plog_page *page;
-        if (hub_scan(ch, sub->pos) == 0) {
-            if (!send_all(sub, &ch->scan, ch->scan_upto))
-                return;
-            continue;
-        }
-        page = hub_page(&sub->w, t, sub->pos);
-        if (!page)
+        if (hub_older(&sub->w, sub->pos, &r) != 0)
             return;
-        if (sub->pos < page->from) {
+        if (sub->pos < r.from) {
             sub_gap(sub);
             return;
         }
-        if (!send_all(sub, paged(ch), page->upto))
+        if (!send_all(sub, &r))
             return;
     }
     if (sub->pos == t->cursor)
@@ -308,21 +280,14 @@ static bool begin_ahead(struct hub *h, struct sub *sub)
 
 static bool begin_behind(struct sub *sub)
 {
-    struct channel *ch = sub->w.ch;
     uint64_t asked = sub->pos;
-    const struct plog_page *page;
+    struct records r;
 
-    if (hub_scan(ch, asked) == 0) {
-        first_page(sub, &ch->scan, ch->scan_upto);
-        answer(sub, true, asked);
-        return true;
-    }
-    page = hub_page(&sub->w, ch->tail, asked);
-    if (!page)
+    if (hub_older(&sub->w, asked, &r) != 0)
         return false;
-    if (asked < page->from)
+    if (asked < r.from)
         return begin_now(sub);
-    first_page(sub, paged(ch), page->upto);
+    first_page(sub, &r);
     answer(sub, true, asked);
     return true;
 }

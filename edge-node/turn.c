@@ -97,7 +97,7 @@ static void look_at(struct hub *h, uint32_t id)
 
     if (!t)
         return;
-    list_splice_tail(&h->todo, &t->waiting);
+    waiters_first(h, &t->waiting);
     if (atomic_load(&t->p->state) == PLOG_GONE)
         h->has_gaps = true;
     else if (t->ready)
@@ -122,18 +122,14 @@ static void advance_all(struct hub *h)
 
 static void try_waiters(struct hub *h)
 {
-    const struct topic_view *view;
     struct list now;
     struct waiter *w;
 
     list_init(&now);
     list_splice_tail(&now, &h->todo);
-    /* All channels find their tails before anybody reads: a page is scanned once a turn, for those
-     * that are on its tail by then. */
-    list_for_each(w, &now, node)
-        (void)hub_resolve(h, w->ch, &view);
     while ((w = list_first(&now, struct waiter, node))) {
         list_del(&w->node);
+        h->fed = false;
         w->try_now(h, w);
     }
 }
@@ -189,7 +185,7 @@ static void retry_tails(struct hub *h)
 {
     for (uint32_t i = 0; i < FEED_PLOGS_MAX; i++)
         if (h->tails[i] && !list_is_empty(&h->tails[i]->waiting))
-            list_splice_tail(&h->todo, &h->tails[i]->waiting);
+            waiters_first(h, &h->tails[i]->waiting);
 }
 
 static void drain_some(struct hub *h)

@@ -15,7 +15,6 @@
 
 #define FAKE_PARTS 3
 #define FAKE_LOG   "LogAAAA1"
-#define FAKE_WANTS 64
 
 /* The namespaces, by index. "none": its topic is never known. "ahead": log_id is configured. */
 enum fake_ns {
@@ -55,9 +54,11 @@ struct feed {
     struct topic_view *views[FAKE_NS_COUNT];
     struct fake_stream streams[FAKE_PARTS];
     uint32_t tailed[FAKE_PARTS]; /* ups minus downs */
-    struct fake_want wants[FAKE_WANTS];
-    size_t wants_n;
+    struct fake_want wants[FAKE_PARTS][PLOG_WANTS];
+    size_t wants_n[FAKE_PARTS];
     size_t page_records; /* most entries of a page */
+    uint32_t
+        hide; /* the call of feed_topic() that finds nothing, counted down from here; 0: none */
 };
 
 /* A shard without a thread. */
@@ -76,6 +77,10 @@ struct fake {
 
 const struct topic_view *feed_topic(const struct feed *f, uint32_t ns_index)
 {
+    uint32_t *hide = &((struct feed *)(uintptr_t)f)->hide;
+
+    if (*hide && --*hide == 0)
+        return NULL;
     return f->views[ns_index];
 }
 
@@ -93,15 +98,13 @@ void feed_tail(struct feed *f, int shard, struct plog *p, bool on)
 
 void feed_want(struct feed *f, int shard, struct plog *p, uint64_t pos, bool backward)
 {
-    struct fake_stream *s = &f->streams[p->id];
-
     (void)shard;
-    for (size_t i = 0; i < f->wants_n; i++)
-        if (f->wants[i].s == s && f->wants[i].pos == pos && f->wants[i].backward == backward)
+    for (size_t i = 0; i < f->wants_n[p->id]; i++)
+        if (f->wants[p->id][i].pos == pos && f->wants[p->id][i].backward == backward)
             return;
-    if (f->wants_n == FAKE_WANTS) /* as feed: one a shard; the newest counts */
-        f->wants_n--;
-    f->wants[f->wants_n++] = (struct fake_want){s, pos, backward};
+    if (f->wants_n[p->id] < PLOG_WANTS)
+        f->wants[p->id][f->wants_n[p->id]++] =
+            (struct fake_want){&f->streams[p->id], pos, backward};
 }
 
 /* ---- streams ---- */
@@ -199,23 +202,30 @@ static inline struct page_builder *fake_page(struct feed *f, const struct fake_w
     return b;
 }
 
+static inline void fake_serve_one(struct feed *f, const struct fake_want *w)
+{
+    uint64_t upto = 0;
+    struct page_builder *b = fake_page(f, w, &upto);
+
+    if (page_builder_count(b) || w->backward)
+        plog_add_page(w->s->p, page_builder_take(b, upto, 0));
+    else
+        page_builder_free(b);
+    fake_signal(f, w->s->p);
+}
+
 /* Answers the wants; true if there was one. */
 static inline bool fake_serve(struct fake *x)
 {
     struct feed *f = &x->feed;
-    bool any = f->wants_n > 0;
+    bool any = false;
 
-    for (size_t i = 0; i < f->wants_n; i++) {
-        const struct fake_want *w = &f->wants[i];
-        uint64_t upto = 0;
-        struct page_builder *b = fake_page(f, w, &upto);
-        if (page_builder_count(b) || w->backward)
-            plog_add_page(w->s->p, page_builder_take(b, upto, 0));
-        else
-            page_builder_free(b);
-        fake_signal(f, w->s->p);
+    for (size_t p = 0; p < FAKE_PARTS; p++) {
+        any |= f->wants_n[p] > 0;
+        for (size_t i = 0; i < f->wants_n[p]; i++)
+            fake_serve_one(f, &f->wants[p][i]);
+        f->wants_n[p] = 0;
     }
-    f->wants_n = 0;
     return any;
 }
 

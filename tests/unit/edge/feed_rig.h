@@ -71,8 +71,7 @@ static inline void rig_entry(struct rig *r, const char *log, uint64_t pos, const
 
     entry_encode(&field, &e);
     assert_non_null(redis_sync_cmd(
-        r->redis, 5,
-        (struct slice[]){SLICE("XADD"), name, at, SLICE("d"), buf_as_slice(&field)}));
+        r->redis, 5, (struct slice[]){SLICE("XADD"), name, at, SLICE("d"), buf_as_slice(&field)}));
     buf_done(&field);
 }
 

@@ -51,7 +51,7 @@ static void test_older_pages(void **state)
     subscribe_at("a", 110);
     fake_turn(&x);
     assert_string_equal(take_text(&c), ""); /* waits for the first page */
-    assert_true(x.feed.wants_n > 0);
+    assert_true(x.feed.wants_n[fake_stream_of(&x, "a")->p->id] > 0);
     fake_settle(&x);
     text = take_text(&c);
     assert_non_null(strstr(text, "\"offset\":110,\"was_recovering\":true,\"recovered\":true"));

@@ -27,53 +27,6 @@ static void test_hole_inside_a_page(void **state)
     end();
 }
 
-static const char *neighbour(const char *channel)
-{
-    static char name[16];
-
-    for (int i = 0; i < 999; i++) {
-        (void)snprintf(name, sizeof(name), "q%d", i);
-        if (fake_stream_of(&x, name) == fake_stream_of(&x, channel))
-            break;
-    }
-    return name;
-}
-
-/* A page is scanned once a turn for all channels: also for those that begin in this very turn. */
-static void test_two_new_channels_share_a_page(void **state)
-{
-    char frame[400], other[16], *first, *second;
-
-    (void)state;
-    begin(100);
-    x.feed.page_records = 100; /* all in one page */
-    (void)snprintf(other, sizeof(other), "%s", neighbour("a"));
-    for (int i = 0; i < 8; i++)
-        fake_write(&x, i % 2 ? "a" : other, 1, false);
-    fake_restart(&x, fake_stream_of(&x, "a"));
-    subscribe_at("a", 100); /* has the page fetched, and leaves */
-    fake_settle(&x);
-    take_text(&c);
-    say_expect("{\"id\":3,\"unsubscribe\":{\"channel\":\"a\"}}", "{\"id\":3,\"unsubscribe\":{}}\n");
-    (void)snprintf(
-        frame, sizeof(frame),
-        "{\"id\":4,\"subscribe\":{\"channel\":\"a\",\"recover\":true,\"epoch\":\"" FAKE_LOG
-        "\",\"offset\":100}}\n"
-        "{\"id\":5,\"subscribe\":{\"channel\":\"%s\",\"recover\":true,\"epoch\":\"" FAKE_LOG
-        "\",\"offset\":100}}",
-        other);
-    fake_say(&x, &c, frame);
-    fake_settle(&x);
-    first = mem_strdup(take_text(&c));
-    second = strchr(first, '\n');
-    assert_non_null(second);
-    *second++ = '\0';
-    assert_all_after("a", 100, first);
-    assert_all_after(other, 100, second);
-    free(first);
-    end();
-}
-
 static void test_history_over_a_page_without_the_channel(void **state)
 {
     (void)state;
@@ -158,7 +111,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hole_inside_a_page),
-        cmocka_unit_test(test_two_new_channels_share_a_page),
         cmocka_unit_test(test_history_over_a_page_without_the_channel),
         cmocka_unit_test(test_topic_becomes_unmapped_while_one_lags),
         cmocka_unit_test(test_many_resumes_in_one_frame_are_bounded),

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_plog.c: a partition log as its readers see it: nothing before it is published, a channel's
- * chain against a plain scan, eviction under a reader, a restart behind a hole, pages in both
- * directions.
+ * chain against a plain scan, eviction under a reader, a restart behind a hole.
  */
 #include "tests/unit/edge/edge_test.h"
 
@@ -126,10 +125,18 @@ static void test_record(void **state)
     end(p, t);
 }
 
+/* A walk of its own; the result is valid until the next one. */
+static int walk(const struct plog *p, const struct plog_view *v, uint64_t after,
+                const struct channel_key *key, size_t steps, struct plog_walk *w)
+{
+    plog_walk_begin(w, key, steps);
+    return plog_walk(p, v, after, w);
+}
+
 /* The chain of each channel from each of some positions, against what is known to be there. */
 static void check_chains(const struct plog *p, const struct plog_view *v, uint64_t after)
 {
-    struct rec_vec got = {NULL, 0, 0};
+    struct plog_walk w = {.begun = false};
 
     for (unsigned c = 0; c < CHANNELS; c++) {
         char name[16], other[16];
@@ -138,17 +145,20 @@ static void check_chains(const struct plog *p, const struct plog_view *v, uint64
 
         snprintf(name, sizeof(name), "ch%u", c);
         key = key_of_name(name);
-        assert_int_equal(plog_channel(p, v, after, &key, SIZE_MAX, &got), 0);
+        plog_walk_begin(&w, &key, SIZE_MAX);
+        if (after < v->upto - 100) /* in two goes */
+            assert_int_equal(plog_walk(p, v, after + (v->upto - after) / 2, &w), 0);
+        assert_int_equal(plog_walk(p, v, after, &w), 0);
         for (uint64_t pos = v->upto; pos > after; pos -= 2) {
             channel_name_of(other, pos);
             if (strcmp(other, name) != 0)
                 continue;
-            assert_true(k < got.n);
-            assert_int_equal(got.v[k++]->pos, pos);
+            assert_true(k < w.found.n);
+            assert_int_equal(w.found.v[k++]->pos, pos);
         }
-        assert_int_equal(k, got.n);
+        assert_int_equal(k, w.found.n);
     }
-    rec_vec_done(&got);
+    rec_vec_done(&w.found);
 }
 
 static void test_chains(void **state)
@@ -174,25 +184,27 @@ static void test_chain_budget(void **state)
     struct turns *t;
     struct plog *p = begin(&t, 0);
     struct channel_key key = key_of_name("one");
+    struct plog_walk w = {.begun = false};
     struct plog_view v;
-    struct rec_vec got = {NULL, 0, 0};
 
     (void)state;
     for (uint64_t i = 1; i <= 100; i++)
         append_one(p, i, "one", SLICE("0"));
     plog_publish(p);
     v = plog_view(p);
-    assert_int_equal(plog_channel(p, &v, 0, &key, 10, &got), -E2BIG);
-    assert_int_equal(got.n, 10);
-    assert_int_equal(got.v[0]->pos, 100);
-    assert_int_equal(plog_channel(p, &v, 90, &key, 10, &got), 0);
-    assert_int_equal(got.n, 10);
-    assert_int_equal(plog_channel(p, &v, 0, &key, 100, &got), 0);
-    assert_int_equal(got.n, 100);
+    assert_int_equal(walk(p, &v, 0, &key, 10, &w), -E2BIG);
+    assert_int_equal(w.found.n, 10);
+    assert_int_equal(w.found.v[0]->pos, 100);
+    assert_int_equal(w.next_pos, 90); /* above it, it saw all */
+    assert_int_equal(plog_walk(p, &v, 0, &w), -E2BIG);
+    assert_int_equal(walk(p, &v, 90, &key, 10, &w), 0);
+    assert_int_equal(w.found.n, 10);
+    assert_int_equal(walk(p, &v, 0, &key, 100, &w), 0);
+    assert_int_equal(w.found.n, 100);
     key = key_of_name("none");
-    assert_int_equal(plog_channel(p, &v, 0, &key, 10, &got), 0);
-    assert_int_equal(got.n, 0);
-    rec_vec_done(&got);
+    assert_int_equal(walk(p, &v, 0, &key, 10, &w), 0);
+    assert_int_equal(w.found.n, 0);
+    rec_vec_done(&w.found);
     end(p, t);
 }
 
@@ -201,7 +213,7 @@ static void test_evict(void **state)
     struct turns *t;
     struct plog *p = begin(&t, 0);
     struct channel_key key = key_of_name("ch1");
-    struct rec_vec got = {NULL, 0, 0};
+    struct plog_walk w = {.begun = false}, late = {.begun = false};
     struct plog_view old, v;
     size_t bytes;
 
@@ -210,7 +222,7 @@ static void test_evict(void **state)
     old = plog_view(p);
     bytes = p->bytes;
     turns_begin(t, 0);
-    assert_int_equal(plog_channel(p, &old, 0, &key, SIZE_MAX, &got), 0);
+    assert_int_equal(walk(p, &old, 0, &key, SIZE_MAX, &w), 0);
     assert_true(plog_evict(p, t));
     assert_true(p->bytes < bytes);
     v = plog_view(p);
@@ -218,11 +230,11 @@ static void test_evict(void **state)
     assert_int_equal(v.upto, old.upto);
     /* the reader's pointers hold until its turn ends */
     assert_int_equal(turns_reclaim(t), 1);
-    for (size_t i = 0; i < got.n; i++)
-        assert_true(plog_rec_is_of(got.v[i], &key));
+    for (size_t i = 0; i < w.found.n; i++)
+        assert_true(plog_rec_is_of(w.found.v[i], &key));
     /* its old view promises nothing any more */
-    assert_int_equal(plog_channel(p, &old, 0, &key, SIZE_MAX, &got), -ENOENT);
-    assert_int_equal(got.n, 0);
+    assert_int_equal(walk(p, &old, 0, &key, SIZE_MAX, &late), -ENOENT);
+    assert_false(late.begun);
     assert_int_equal(each(p, 0, old.upto), -ENOENT);
     turns_end(t, 0);
     assert_int_equal(turns_reclaim(t), 0);
@@ -234,7 +246,8 @@ static void test_evict(void **state)
     v = plog_view(p);
     assert_true(v.from < v.upto); /* the newest segment stays */
     check_chains(p, &v, v.from);
-    rec_vec_done(&got);
+    rec_vec_done(&w.found);
+    rec_vec_done(&late.found);
     end(p, t);
 }
 
@@ -271,7 +284,7 @@ static void test_hole(void **state)
     struct turns *t;
     struct plog *p = begin(&t, 0);
     struct channel_key key = key_of_name("ch1");
-    struct rec_vec got = {NULL, 0, 0};
+    struct plog_walk w = {.begun = false};
     struct plog_view v = plog_view(p);
 
     (void)state;
@@ -283,118 +296,23 @@ static void test_hole(void **state)
     assert_int_equal(each(p, 1000, 5000), -ENOENT);
     fill(p, 5000, 500, 10);
     v = plog_view(p);
-    assert_int_equal(plog_channel(p, &v, 4999, &key, SIZE_MAX, &got), -ENOENT);
+    assert_int_equal(walk(p, &v, 4999, &key, SIZE_MAX, &w), -ENOENT);
     check_chains(p, &v, 5000); /* no link goes back across the hole */
     plog_stop(p, t);
     assert_int_equal(atomic_load(&p->state), PLOG_COLD);
     assert_int_equal(p->bytes, 0);
     assert_int_equal(turns_reclaim(t), 0);
-    rec_vec_done(&got);
-    end(p, t);
-}
-
-static void add_page(struct plog *p, uint64_t asked, bool backward, const uint64_t *pos, size_t n,
-                     uint64_t upto)
-{
-    struct page_builder *b = page_builder_new(asked, backward);
-
-    for (size_t i = 0; i < n; i++) {
-        struct entry e = entry_of(pos[i], pos[i] - 2, "c", SLICE("12345"));
-        page_builder_add(b, &e, 1);
-    }
-    assert_int_equal(page_builder_count(b), n);
-    plog_add_page(p, page_builder_take(b, upto, 0));
-}
-
-static void check_page(const struct plog_page *page, uint64_t from, uint64_t upto, size_t n)
-{
-    const struct plog_rec *r = NULL;
-    uint64_t last = from;
-
-    assert_non_null(page);
-    assert_int_equal(page->from, from);
-    assert_int_equal(page->upto, upto);
-    while ((r = plog_page_next(page, r))) {
-        assert_true(r->pos > last);
-        assert_true(slice_eq(plog_rec_payload(r), SLICE("12345")));
-        last = r->pos;
-        n--;
-    }
-    assert_int_equal(n, 0);
-}
-
-static void test_pages_forward(void **state)
-{
-    struct turns *t;
-    struct plog *p = begin(&t, 100);
-
-    (void)state;
-    assert_null(plog_page_at(p, 10));
-    add_page(p, 10, false, (uint64_t[]){12, 14, 16}, 3, 16);
-    check_page(plog_page_at(p, 10), 10, 16, 3);
-    check_page(plog_page_at(p, 15), 10, 16, 3);
-    assert_null(plog_page_at(p, 9));
-    assert_null(plog_page_at(p, 16));
-    assert_null(plog_page_before(p, 16)); /* the wrong direction */
-    /* asked for what follows 30; the oldest that is left continues from 40: a gap */
-    add_page(p, 30, false, (uint64_t[]){42, 44}, 2, 44);
-    check_page(plog_page_at(p, 30), 40, 44, 2);
-    assert_int_equal(plog_page_at(p, 30)->asked, 30);
-    /* the oldest entry may continue from before what was asked for: covered */
-    add_page(p, 51, false, (uint64_t[]){52}, 1, 52);
-    check_page(plog_page_at(p, 51), 51, 52, 1);
-    end(p, t);
-}
-
-static void test_pages_backward(void **state)
-{
-    struct turns *t;
-    struct plog *p = begin(&t, 100);
-
-    (void)state;
-    add_page(p, 20, true, (uint64_t[]){20, 18, 16}, 3, 20);
-    check_page(plog_page_before(p, 20), 14, 20, 3);
-    check_page(plog_page_before(p, 15), 14, 20, 3);
-    assert_null(plog_page_before(p, 14));
-    assert_null(plog_page_before(p, 21));
-    assert_null(plog_page_at(p, 15));
-    add_page(p, 9, true, NULL, 0, 9); /* nothing older is left */
-    check_page(plog_page_before(p, 5), 0, 9, 0);
-    end(p, t);
-}
-
-static void test_pages_evicted(void **state)
-{
-    struct turns *t;
-    struct plog *p = begin(&t, 100);
-    size_t before = p->bytes;
-
-    (void)state;
-    assert_false(plog_evict_page(p, t));
-    add_page(p, 10, false, (uint64_t[]){12}, 1, 12);
-    add_page(p, 20, false, (uint64_t[]){22}, 1, 22);
-    assert_true(p->bytes > before);
-    turns_begin(t, 0);
-    assert_true(plog_evict_page(p, t)); /* the oldest */
-    assert_null(plog_page_at(p, 10));
-    assert_non_null(plog_page_at(p, 20));
-    assert_int_equal(turns_reclaim(t), 1);
-    assert_true(plog_evict_page(p, t));
-    assert_false(plog_evict_page(p, t));
-    turns_end(t, 0);
-    assert_int_equal(turns_reclaim(t), 0);
-    assert_int_equal(p->bytes, before);
+    rec_vec_done(&w.found);
     end(p, t);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_publish),        cmocka_unit_test(test_record),
-        cmocka_unit_test(test_chains),         cmocka_unit_test(test_chain_budget),
-        cmocka_unit_test(test_evict),          cmocka_unit_test(test_place),
-        cmocka_unit_test(test_hole),           cmocka_unit_test(test_pages_forward),
-        cmocka_unit_test(test_pages_backward), cmocka_unit_test(test_pages_evicted),
+        cmocka_unit_test(test_publish), cmocka_unit_test(test_record),
+        cmocka_unit_test(test_chains),  cmocka_unit_test(test_chain_budget),
+        cmocka_unit_test(test_evict),   cmocka_unit_test(test_place),
+        cmocka_unit_test(test_hole),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hub_older.c: the records that a subscription or a history request still lacks: from the plog's
+ * links, from a part of the plog read forwards, or from a page of what is older.
+ *
+ * What is kept here between two calls is kept within a turn: a channel's walk along its links, which
+ * goes on for a reader that is further behind, and the parts that were read forwards. Nothing is
+ * collected for readers that didn't ask, so it doesn't matter who is there by when.
+ *
+ * Bounds of a turn: SCAN_STEPS links a channel, SCANS_A_TURN parts of SCAN_STEPS positions a hub.
+ */
+#include <errno.h>
+#include <stdatomic.h>
+
+#include "edge-node/hub.h"
+
+static struct channel_key key_of(const struct channel *ch)
+{
+    return (struct channel_key){ch->node.hash, channel_name(ch)};
+}
+
+/* ---- the plog's links: few records, or few missing ---- */
+
+static int from_links(struct channel *ch, uint64_t after, struct records *ret)
+{
+    struct tail *t = ch->tail;
+    int rc = 0;
+
+    if (ch->walk_turn != ch->h->turn) {
+        struct channel_key key = key_of(ch);
+        plog_walk_begin(&ch->walk, &key, SCAN_STEPS);
+        ch->walk_turn = ch->h->turn;
+        ch->walked_to = t->cursor;
+    }
+    if (after < ch->walked_to) {
+        struct plog_view v = {plog_view(t->p).from, t->cursor};
+        rc = plog_walk(t->p, &v, after, &ch->walk);
+        if (!ch->walk.begun)
+            ch->walked_to = t->cursor;
+        else if (rc != -ENOENT)
+            ch->walked_to = rc ? ch->walk.next_pos : after;
+    }
+    *ret = (struct records){.v = ch->walk.found.v,
+                            .n = ch->walk.found.n,
+                            .from = after,
+                            .upto = t->cursor,
+                            .newest_first = true};
+    return rc;
+}
+
+/* ---- a part of the plog: a busy channel, far behind ---- */
+
+struct collect {
+    struct channel_key key;
+    struct rec_vec *to;
+};
+
+static void collect_one(void *arg, const struct plog_rec *r)
+{
+    struct collect *c = arg;
+
+    if (plog_rec_is_of(r, &c->key))
+        rec_vec_add(c->to, r);
+}
+
+static struct scan *scan_find(struct hub *h, const struct channel *ch, uint64_t after)
+{
+    if (h->scans_turn != h->turn)
+        h->scans_n = 0;
+    h->scans_turn = h->turn;
+    for (uint32_t i = 0; i < h->scans_n; i++) {
+        struct scan *sc = &h->scans[i];
+        if (sc->ch == ch && sc->from <= after && after < sc->upto)
+            return sc;
+    }
+    return NULL;
+}
+
+/* The part is the same for all whose position lies in it, wherever each of them is. */
+static int scan_new(struct channel *ch, uint64_t after, struct scan **ret)
+{
+    struct hub *h = ch->h;
+    struct tail *t = ch->tail;
+    struct scan *sc = &h->scans[h->scans_n];
+    struct collect c = {key_of(ch), &sc->recs};
+    uint64_t from = plog_view(t->p).from;
+    int rc;
+
+    if (h->scans_n == SCANS_A_TURN)
+        return -EAGAIN;
+    sc->ch = ch;
+    sc->from = after - after % SCAN_STEPS;
+    sc->upto = sc->from + SCAN_STEPS;
+    if (sc->from < from)
+        sc->from = from;
+    if (sc->upto > t->cursor)
+        sc->upto = t->cursor;
+    sc->recs.n = 0;
+    rc = plog_each(t->p, sc->from, sc->upto, NULL, collect_one, &c);
+    if (rc)
+        return rc;
+    h->scans_n++;
+    *ret = sc;
+    return 0;
+}
+
+static int from_scan(struct channel *ch, uint64_t after, struct records *ret)
+{
+    struct scan *sc = scan_find(ch->h, ch, after);
+    int rc = sc ? 0 : scan_new(ch, after, &sc);
+
+    if (rc)
+        return rc;
+    *ret = (struct records){
+        .v = sc->recs.v, .n = sc->recs.n, .from = after, .upto = sc->upto, .searched = true};
+    return 0;
+}
+
+void hub_older_forget(struct hub *h, const struct channel *ch)
+{
+    rec_vec_done(&((struct channel *)(uintptr_t)ch)->walk.found);
+    for (uint32_t i = 0; i < h->scans_n; i++)
+        if (h->scans[i].ch == ch)
+            h->scans[i].ch = NULL;
+}
+
+/* ---- pages ---- */
+
+static int later(struct waiter *w)
+{
+    struct hub *h = w->ch->h;
+
+    waiter_move(w, &h->todo);
+    h->again(h->again_arg);
+    return -EAGAIN;
+}
+
+static const struct plog_page *page_at(struct tail *t, uint64_t pos)
+{
+    const struct plog_page *page = t->page;
+
+    if (t->page_turn == t->h->turn && page->asked <= pos && pos < page->upto)
+        return page;
+    page = plog_page_at(t->p, pos);
+    if (page) {
+        t->page = page;
+        t->page_turn = t->h->turn;
+    }
+    return page;
+}
+
+static int from_page(struct waiter *w, uint64_t after, struct records *ret)
+{
+    struct tail *t = w->ch->tail;
+    struct hub *h = t->h;
+    struct channel_key key = key_of(w->ch);
+    const struct plog_page *page = page_at(t, after);
+
+    if (!page && h->fed) /* those who wait for their first one ask before it does */
+        return later(w);
+    if (!page) {
+        waiter_move(w, &t->waiting);
+        feed_want(h->feed, h->index, t->p, after, false);
+        return -EAGAIN;
+    }
+    h->fed = true;
+    plog_page_channel(page, &key, &h->found);
+    *ret = (struct records){
+        .v = h->found.v, .n = h->found.n, .from = page->from, .upto = page->upto, .searched = true};
+    return 0;
+}
+
+/* ---- all of it ---- */
+
+int hub_older(struct waiter *w, uint64_t after, struct records *ret)
+{
+    int rc = from_links(w->ch, after, ret);
+
+    if (rc == -E2BIG)
+        rc = from_scan(w->ch, after, ret);
+    if (rc == -ENOENT)
+        return from_page(w, after, ret);
+    return rc == -EAGAIN ? later(w) : rc;
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * test_hub_older.c: many who resume at once: none is missed, none is held back by the others, and
+ * what a turn costs is bounded. Over a feed made by the test.
+ */
+#include "tests/unit/edge/hub_case.h"
+
+static void say_at(struct fake_conn *conn, unsigned id, const char *channel, uint64_t offset)
+{
+    char text[200];
+
+    (void)snprintf(text, sizeof(text),
+                   "{\"id\":%u,\"subscribe\":{\"channel\":\"%s\",\"recover\":true,"
+                   "\"epoch\":\"" FAKE_LOG "\",\"offset\":%llu}}",
+                   id, channel, (unsigned long long)offset);
+    fake_say(&x, conn, text);
+}
+
+/* ---- two channels that begin in the same turn, on one page ---- */
+
+/* hide: the call of feed_topic() in that turn for which the topic isn't known yet. */
+static void two_new_channels_share_a_page(uint32_t hide)
+{
+    char other[16], *first, *second;
+
+    begin(100);
+    x.feed.page_records = 100; /* all in one page */
+    (void)snprintf(other, sizeof(other), "%s", neighbour("a"));
+    for (int i = 0; i < 8; i++)
+        fake_write(&x, i % 2 ? "a" : other, 1, false);
+    fake_restart(&x, fake_stream_of(&x, "a"));
+    subscribe_at("a", 100); /* has the page fetched, and leaves */
+    fake_settle(&x);
+    take_text(&c);
+    say_expect("{\"id\":3,\"unsubscribe\":{\"channel\":\"a\"}}", "{\"id\":3,\"unsubscribe\":{}}\n");
+    say_at(&c, 4, "a", 100);
+    say_at(&c, 5, other, 100);
+    x.feed.hide = hide;
+    fake_turn(&x);
+    fake_pass(&x, 200);
+    first = mem_strdup(take_text(&c));
+    second = strchr(first, '\n');
+    assert_non_null(second);
+    *second++ = '\0';
+    assert_all_after(strstr(first, "\"id\":4") ? "a" : other, 100, first);
+    assert_all_after(strstr(first, "\"id\":4") ? other : "a", 100, second);
+    free(first);
+    end();
+}
+
+static void test_two_new_channels_share_a_page(void **state)
+{
+    (void)state;
+    for (uint32_t hide = 0; hide < 5; hide++)
+        two_new_channels_share_a_page(hide);
+}
+
+/* ---- one that comes behind many ---- */
+
+#define RESUMERS 30
+
+static struct fake_conn many[RESUMERS];
+
+static void connect_many(size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        fake_open(&x, &many[i]);
+        fake_say(&x, &many[i], "{\"id\":1,\"connect\":{}}");
+    }
+    fake_turn(&x);
+    for (size_t i = 0; i < n; i++)
+        buf_clear(&many[i].text);
+}
+
+static void close_many(size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        fake_close(&many[i]);
+}
+
+/* Long resumes, each somewhere else on the same partition, one page after the other. */
+static void test_a_newcomer_is_not_held_back(void **state)
+{
+    char other[16];
+    int rounds = 0;
+
+    (void)state;
+    begin(100);
+    (void)snprintf(other, sizeof(other), "%s", neighbour("a"));
+    for (int i = 0; i < 40; i++)
+        fake_write(&x, other, 1, false);
+    for (int i = 0; i < 7 * 40 * RESUMERS; i++)
+        fake_write(&x, "a", 1, false);
+    fake_restart(&x, fake_stream_of(&x, "a"));
+    connect_many(RESUMERS);
+    for (size_t i = 0; i < RESUMERS; i++)
+        say_at(&many[i], 2, "a", fake_stream_of(&x, "a")->v[40 + 7 * 40 * i].pos);
+    for (int i = 0; i < 20; i++) {
+        fake_turn(&x);
+        fake_serve(&x);
+    }
+    say_at(&c, 2, other, 100);
+    for (; !c.text.n && rounds < 100; rounds++) {
+        fake_turn(&x);
+        fake_serve(&x);
+    }
+    assert_in_range(rounds, 1, 2 + RESUMERS / PLOG_WANTS);
+    fake_settle(&x);
+    assert_all_after(other, 100, take_text(&c));
+    for (size_t i = 0; i < RESUMERS; i++)
+        assert_all_after("a", fake_stream_of(&x, "a")->v[40 + 7 * 40 * i].pos, take_text(&many[i]));
+    close_many(RESUMERS);
+    end();
+}
+
+/* ---- a reconnect storm on one busy channel, all of it in the plog ---- */
+
+static void test_a_storm_on_a_busy_channel(void **state)
+{
+    const struct fake_stream *s;
+    uint32_t most = 0;
+
+    (void)state;
+    begin(100);
+    for (int i = 0; i < 5 * SCAN_STEPS; i++)
+        fake_write(&x, "a", 1, true);
+    fake_turn(&x);
+    s = fake_stream_of(&x, "a");
+    connect_many(RESUMERS);
+    for (size_t i = RESUMERS; i-- > 0;) /* each somewhere else, the newest first */
+        say_at(&many[i], 2, "a", s->v[i * 100].pos);
+    for (int i = 0; i < 1000 && (x.again || !i); i++) {
+        fake_turn(&x);
+        if (x.hub.scans_turn == x.hub.turn && x.hub.scans_n > most)
+            most = x.hub.scans_n;
+        if (i == 0)
+            assert_true(x.hub.scans_n <= 3); /* 3000 records, twice as many positions */
+    }
+    assert_in_range(most, 1, SCANS_A_TURN);
+    for (size_t i = 0; i < RESUMERS; i++)
+        assert_all_after("a", s->v[i * 100].pos, take_text(&many[i]));
+    close_many(RESUMERS);
+    end();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_two_new_channels_share_a_page),
+        cmocka_unit_test(test_a_newcomer_is_not_held_back),
+        cmocka_unit_test(test_a_storm_on_a_busy_channel),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
