@@ -26,6 +26,19 @@ static void want_bool(const struct json *obj, const char *name, bool *ret, bool 
         *bad = true;
 }
 
+/* NULL: absent. */
+static const struct json *want_object(const struct json *obj, const char *name, bool *bad)
+{
+    const struct json *j = json_get(obj, name);
+
+    if (!j || json_kind(j) == JSON_T_NULL)
+        return NULL;
+    if (json_kind(j) == JSON_T_OBJECT)
+        return j;
+    *bad = true;
+    return NULL;
+}
+
 static void want_cursor(const struct json *obj, struct cursor *c, bool *bad)
 {
     const struct json *offset = json_get(obj, "offset");
@@ -47,15 +60,39 @@ static void read_subscribe(const struct json *body, struct command *cmd)
         cmd->bad = true;
 }
 
+static void read_sub(const struct json *sub, struct cursor *c, bool *bad)
+{
+    want_bool(sub, "recover", &c->recover, bad);
+    want_cursor(sub, c, bad);
+}
+
+/* All of subs is looked at: a cursor that can't be read must not become "from here on". */
+static void read_connect(const struct json *body, struct command *cmd)
+{
+    const struct json *subs = want_object(body, "subs", &cmd->bad), *sub;
+    struct slice name;
+    void *it = NULL;
+
+    want_string(body, "token", &cmd->token, &cmd->bad);
+    cmd->subs = subs;
+    while (json_next(subs, &it, &name, &sub)) {
+        struct cursor c = {0};
+        read_sub(sub, &c, &cmd->bad);
+        if (json_kind(sub) != JSON_T_OBJECT && json_kind(sub) != JSON_T_NULL)
+            cmd->bad = true;
+    }
+}
+
 static void read_history(const struct json *body, struct command *cmd)
 {
-    const struct json *since = json_get(body, "since"), *limit = json_get(body, "limit");
+    const struct json *since = want_object(body, "since", &cmd->bad);
+    const struct json *limit = json_get(body, "limit");
 
     want_string(body, "channel", &cmd->channel, &cmd->bad);
     want_bool(body, "reverse", &cmd->reverse, &cmd->bad);
     if (limit && !json_i64(limit, &cmd->limit))
         cmd->bad = true;
-    if (since && json_kind(since) == JSON_T_OBJECT) {
+    if (since) {
         cmd->has_since = true;
         want_cursor(since, &cmd->cursor, &cmd->bad);
     }
@@ -65,8 +102,7 @@ static void read_body(const struct json *body, struct command *cmd)
 {
     switch (cmd->type) {
     case COMMAND_CONNECT:
-        want_string(body, "token", &cmd->token, &cmd->bad);
-        cmd->subs = json_get(body, "subs");
+        read_connect(body, cmd);
         break;
     case COMMAND_SUBSCRIBE:
         read_subscribe(body, cmd);
@@ -147,15 +183,14 @@ bool proto_json_connect_sub(const struct command *cmd, struct slice channel, str
     void *it = NULL;
     struct slice name;
     const struct json *value;
-    bool bad = false;
+    bool bad = false; /* read_connect() has looked */
 
     while (cmd->subs && json_next(cmd->subs, &it, &name, &value)) {
         if (!slice_eq(name, channel))
             continue;
         *ret = (struct cursor){0};
-        want_bool(value, "recover", &ret->recover, &bad);
-        want_cursor(value, ret, &bad);
-        return !bad;
+        read_sub(value, ret, &bad);
+        return true;
     }
     return false;
 }

@@ -45,6 +45,11 @@ async def test_the_first_command_is_connect(raw):
     assert await raw('{"id":1,"subscribe":{"channel":"a"}}', connect=False) == 3501
 
 
+@pytest.mark.parametrize("subs", ['"a"', '{"a":7}', '{"a":{"recover":true,"offset":"7"}}'])
+async def test_a_resume_is_not_dropped_silently(raw, subs):
+    assert await raw('{"id":1,"connect":{"subs":%s}}' % subs, connect=False) == 3501
+
+
 async def test_no_connect_in_time(raw):
     began = time.monotonic()
     assert await raw(connect=False) == 3502

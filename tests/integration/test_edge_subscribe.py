@@ -170,6 +170,7 @@ async def test_errors(edges, fake_log, fan):
         ({"subscribe": {"channel": "ns:x\ny"}}, 107),
         ({"subscribe": {}}, 107),
         ({"subscribe": {"channel": 5}}, 107),
+        ({"history": {"channel": "ns:a", "limit": 1, "since": 7}}, 107),
         ({"subscribe": {"channel": "u:a"}}, 108),
         ({"publish": {"channel": "ns:a", "data": {}}}, 108),
         ({"wat": {}}, 104),

@@ -53,6 +53,9 @@ static void test_fields(void **state)
     struct cursor cursor;
 
     (void)state;
+    assert_int_equal(one("{\"id\":1,\"history\":{\"channel\":\"c\",\"since\":null}}", &cmd), 1);
+    assert_false(cmd.bad || cmd.has_since);
+    proto_json.command_done(&cmd);
     assert_int_equal(one("{\"id\":4294967295,\"subscribe\":{\"channel\":\"\\u00e9\\n\",\"token\":"
                          "\"t\",\"recover\":true,\"epoch\":\"e\",\"offset\":9007199254740993}}",
                          &cmd),
@@ -73,12 +76,14 @@ static void test_fields(void **state)
     assert_int_equal(cmd.cursor.offset, 7);
     proto_json.command_done(&cmd);
     assert_int_equal(one("{\"id\":1,\"connect\":{\"subs\":{\"a\":{\"recover\":true,\"offset\":3},"
-                         "\"b\":{\"offset\":-1}}}}",
+                         "\"b\":null}}}",
                          &cmd),
                      1);
+    assert_false(cmd.bad);
     assert_true(proto_json.connect_sub(&cmd, SLICE("a"), &cursor));
     assert_true(cursor.recover && cursor.offset == 3 && cursor.epoch.n == 0);
-    assert_false(proto_json.connect_sub(&cmd, SLICE("b"), &cursor));
+    assert_true(proto_json.connect_sub(&cmd, SLICE("b"), &cursor));
+    assert_false(cursor.recover || cursor.offset);
     assert_false(proto_json.connect_sub(&cmd, SLICE("c"), &cursor));
     proto_json.command_done(&cmd);
 }
@@ -95,7 +100,16 @@ static void test_bad_fields(void **state)
         "\"subscribe\":{\"channel\":\"c\",\"epoch\":[]}",
         "\"history\":{\"channel\":\"c\",\"limit\":\"x\"}",
         "\"history\":{\"channel\":\"c\",\"since\":{\"offset\":-2}}",
+        "\"history\":{\"channel\":\"c\",\"since\":7}",
+        "\"history\":{\"channel\":\"c\",\"since\":\"7\"}",
+        "\"history\":{\"channel\":\"c\",\"since\":[7]}",
         "\"connect\":{\"token\":{}}",
+        "\"connect\":{\"subs\":[]}",
+        "\"connect\":{\"subs\":\"a\"}",
+        "\"connect\":{\"subs\":{\"a\":5}}",
+        "\"connect\":{\"subs\":{\"a\":{},\"b\":{\"offset\":-1}}}",
+        "\"connect\":{\"subs\":{\"a\":{\"recover\":\"yes\"}}}",
+        "\"connect\":{\"subs\":{\"a\":{\"epoch\":8}}}",
     };
     char text[200];
 
