@@ -26,8 +26,7 @@ struct topic_view {
     char log[LOG_ID_LEN + 1];
     int32_t partitions;
     enum partitioner partitioner;
-    bool unmapped;   /* producers partition otherwise: error 108 */
-    bool overridden; /* log_id was configured (a mirror may lag) */
+    bool unmapped; /* producers partition otherwise: error 108 */
     struct plog *plogs[];
 };
 

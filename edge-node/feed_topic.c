@@ -91,7 +91,6 @@ static struct topic_view *view_parse(const struct redis_reply *r, const struct t
     }
     if (!v.partitions || !v.log[0])
         return NULL;
-    v.overridden = t->ns->conf->log_id[0] != '\0';
     ret = mem_zalloc(sizeof(v) + sizeof(v.plogs[0]) * (size_t)v.partitions);
     memcpy(ret, &v, sizeof(v));
     return ret;
