@@ -20,13 +20,20 @@ struct feed;
 
 #define FEED_PLOGS_MAX 4096 /* partitions of all logs at a time */
 
+/* Can an edge compute where a channel's records are? If not: error 108. */
+enum topic_map {
+    TOPIC_MAPPED,
+    TOPIC_UNMAPPED, /* producers place keys otherwise */
+    TOPIC_DIFFERS,  /* the workers are configured with another partitioner */
+};
+
 /* One incarnation of one topic. Immutable; valid within a turn. */
 struct topic_view {
     uint64_t n;
     char log[LOG_ID_LEN + 1];
     int32_t partitions;
     enum partitioner partitioner;
-    bool unmapped; /* producers partition otherwise: error 108 */
+    enum topic_map map; /* PARTITIONER_ANY needs none: always TOPIC_MAPPED */
     struct plog *plogs[];
 };
 

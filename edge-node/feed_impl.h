@@ -54,7 +54,8 @@ struct feed_group {
 struct topic {
     const struct namespace *ns;
     _Atomic(struct topic_view *) view;
-    bool asked; /* HGETALL under way */
+    char theirs[16]; /* the workers' partitioner, if it isn't ours: was told; "" = it is */
+    bool asked;      /* HGETALL under way */
 };
 
 struct feed {

@@ -71,10 +71,32 @@ static void wake_all(struct feed *f)
         feed_wake(f, i);
 }
 
+/* Edges go by their own configuration, so that a wrong hash can't lead them astray; but where the
+ * workers' says otherwise, one of the two looks for records where they are not. Said once a change:
+ * the hash comes every second. */
+static void compare_partitioner(struct topic *t, struct slice theirs, struct topic_view *v)
+{
+    const char *ours = partitioner_name(v->partitioner);
+    char was[sizeof(t->theirs)];
+
+    memcpy(was, t->theirs, sizeof(was));
+    if (!theirs.p || slice_eq(theirs, slice_of(ours)))
+        theirs.n = 0;
+    snprintf(t->theirs, sizeof(t->theirs), "%.*s", (int)theirs.n, theirs.n ? theirs.p : "");
+    if (!t->theirs[0])
+        return;
+    v->map = TOPIC_DIFFERS;
+    if (strcmp(was, t->theirs) != 0)
+        log_error("partitioner_differs", " topic=%s edge=%s worker=%s mend=%s",
+                  log_value(slice_of(t->ns->topic)), ours, log_value(slice_of(t->theirs)),
+                  log_value(SLICE("give the namespace one partitioner, in workers and edges")));
+}
+
 /* The hash's fields as read; 0 partitions: not usable. */
-static struct topic_view *view_parse(const struct redis_reply *r, const struct topic *t)
+static struct topic_view *view_parse(const struct redis_reply *r, struct topic *t)
 {
     struct topic_view v = {.partitioner = (enum partitioner)t->ns->conf->partitioner};
+    struct slice partitioner = {NULL, 0};
     struct topic_view *ret;
 
     for (size_t i = 0; i + 1 < redis_len(r); i += 2) {
@@ -86,11 +108,16 @@ static struct topic_view *view_parse(const struct redis_reply *r, const struct t
             memcpy(v.log, value.p, LOG_ID_LEN);
         else if (slice_eq(name, SLICE("partitions")) && number > 0 && number <= FEED_PLOGS_MAX)
             v.partitions = (int32_t)number;
-        else if (slice_eq(name, SLICE("state")))
-            v.unmapped = slice_eq(value, SLICE("unmapped"));
+        else if (slice_eq(name, SLICE("partitioner")))
+            partitioner = value;
+        else if (slice_eq(name, SLICE("state")) && slice_eq(value, SLICE("unmapped")))
+            v.map = TOPIC_UNMAPPED;
     }
     if (!v.partitions || !v.log[0])
         return NULL;
+    compare_partitioner(t, partitioner, &v);
+    if (v.partitioner == PARTITIONER_ANY)
+        v.map = TOPIC_MAPPED; /* it reads all partitions */
     ret = mem_zalloc(sizeof(v) + sizeof(v.plogs[0]) * (size_t)v.partitions);
     memcpy(ret, &v, sizeof(v));
     return ret;
@@ -106,8 +133,8 @@ static void view_change(struct feed *f, struct topic *t, struct topic_view *v)
     struct topic_view *old = atomic_load(&t->view);
 
     /* A topic that becomes unmapped is told like a new log: who subscribes again learns why. */
-    if (old && is_same_log(old, v) && (old->unmapped || !v->unmapped)) {
-        if (old->unmapped == v->unmapped && old->n == v->n) {
+    if (old && is_same_log(old, v) && (old->map != TOPIC_MAPPED || v->map == TOPIC_MAPPED)) {
+        if (old->map == v->map && old->n == v->n) {
             free(v);
             return;
         }

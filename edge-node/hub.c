@@ -193,7 +193,7 @@ int hub_resolve(struct hub *h, struct channel *ch, const struct topic_view **ret
     if (!v)
         return -EAGAIN;
     *ret_view = v;
-    if (v->unmapped && v->partitioner != PARTITIONER_ANY)
+    if (v->map != TOPIC_MAPPED)
         return -EXDEV;
     if (ch->tail &&
         (atomic_load(&ch->tail->p->state) == PLOG_GONE || strcmp(ch->tail->p->log, v->log) != 0))

@@ -180,7 +180,7 @@ void hub_drain(struct hub *h, uint64_t time_ms);
 struct channel *hub_channel(struct hub *h, const struct namespace *ns, struct slice name);
 void hub_channel_unref(struct channel *ch); /* sub_count went down: frees it at 0 */
 /* Finds the channel's tail, or the reason why not: 0; -EAGAIN: topic or position not known yet;
- * -EXDEV: producers partition otherwise; -ESTALE: its log was superseded. @turn */
+ * -EXDEV: (*ret_view)->map says why; -ESTALE: its log was superseded. @turn */
 int hub_resolve(struct hub *h, struct channel *ch, const struct topic_view **ret_view);
 void hub_live(struct sub *sub);   /* joins the live; sub->pos >= its tail's cursor */
 void hub_unlive(struct sub *sub); /* leaves them; sub->pos is set */

@@ -326,7 +326,7 @@ static inline void fake_init(struct fake *x, uint64_t start)
     for (int i = 0; i < FAKE_NS_COUNT; i++)
         if (i != FAKE_NONE)
             f->views[i] = fake_view(x, i == FAKE_ANY ? PARTITIONER_ANY : PARTITIONER_MURMUR2);
-    f->views[FAKE_UNMAPPED]->unmapped = true;
+    f->views[FAKE_UNMAPPED]->map = TOPIC_UNMAPPED;
     hub_init(&x->hub, &x->conf, &x->nss, f, f->turns);
     x->now_ms = x->hub.now_ms;
     x->hub.inbox = &f->shard;

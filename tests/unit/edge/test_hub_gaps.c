@@ -50,7 +50,7 @@ static void test_topic_becomes_unmapped_while_one_lags(void **state)
     fake_write(&x, "a", 1, false);
     fake_restart(&x, fake_stream_of(&x, "a"));
     fake_turn(&x);
-    x.feed.views[FAKE_DEFAULT]->unmapped = true;
+    x.feed.views[FAKE_DEFAULT]->map = TOPIC_UNMAPPED;
     fake_settle(&x);
     assert_non_null(strstr(take_text(&c), "\"unsubscribe\":{\"code\":2500"));
     end();

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an edge makes of a topic hash that it can't serve: where it is said, and what clients are told."""
+
+import asyncio
+
+import pytest
+
+from harness.client import FanError
+from harness.util import scaled
+
+
+async def refusal(client, channel="a"):
+    with pytest.raises(FanError) as caught:
+        await client.subscribe(channel)
+    return caught.value
+
+
+async def subscribed(client, channel="a"):
+    """The reply, once the edge has read the hash again: it looks every second."""
+    async with asyncio.timeout(scaled(10)):
+        while True:
+            try:
+                return await client.subscribe(channel)
+            except FanError:
+                await asyncio.sleep(0.1)
+
+
+async def test_another_partitioner_than_the_workers(edges, fake_log, fan):
+    fake_log.register(partitioner="crc32")
+    edge = edges()
+    await asyncio.to_thread(edge.wait_event, "partitioner_differs")
+    client = await fan(edge)
+    assert (await refusal(client)).code == 108
+    fake_log.register()  # the workers were configured anew
+    assert (await subscribed(client))["epoch"] == fake_log.log
+    fake_log.append([("a", 1)])
+    await client.wait_pubs("a", 1)
+    fake_log.register(partitioner="crc32")  # and back
+    push = await client.wait_push("unsubscribe")
+    assert push["unsubscribe"]["code"] == 2500
+    assert (await refusal(client)).code == 108
+    told = edge.events("partitioner_differs")
+    assert len(told) == 2  # once a change, though the hash is read every second
+    assert {(e["topic"], e["edge"], e["worker"]) for e in told} == {("t", "murmur2", "crc32")}
+
+
+async def test_an_edge_that_reads_all_partitions_needs_no_partitioner(edges, fake_log, fan):
+    edge = edges(namespaces={"": {"topic": "t", "partitioner": "any"}})
+    client = await fan(edge)
+    assert await client.subscribe("a") == {}
+    fake_log.append([("a", 1)])
+    await client.wait_pubs("a", 1)
+    assert len(edge.events("partitioner_differs")) == 1
