@@ -367,12 +367,20 @@ bool feed_is_ready(struct feed *f, char *why, size_t why_size)
         return false;
     }
     for (uint32_t i = 0; i < f->nss->count; i++) {
+        const char *topic = f->nss->v[i].topic;
+        int excess = atomic_load(&f->topics[i].excess);
         if (feed_topic(f, i))
             continue;
-        snprintf(why, why_size,
-                 "topic %s is not known in this region yet; is a fanfare-worker "
-                 "running for it?",
-                 f->nss->v[i].topic);
+        if (excess)
+            snprintf(why, why_size,
+                     "no room for the %d partitions of topic %s: an edge takes %d of all topics "
+                     "together",
+                     excess, topic, FEED_PLOGS_MAX);
+        else
+            snprintf(
+                why, why_size,
+                "topic %s is not known in this region yet; is a fanfare-worker running for it?",
+                topic);
         return false;
     }
     snprintf(why, why_size, "ok");

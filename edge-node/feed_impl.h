@@ -54,8 +54,10 @@ struct feed_group {
 struct topic {
     const struct namespace *ns;
     _Atomic(struct topic_view *) view;
-    char theirs[16]; /* the workers' partitioner, if it isn't ours: was told; "" = it is */
-    bool asked;      /* HGETALL under way */
+    uint64_t n;             /* the greatest seen */
+    _Atomic int32_t excess; /* partitions of a log there is no room for; 0: there is. @thread any */
+    char theirs[16];        /* the workers' partitioner, if it isn't ours: was told; "" = it is */
+    bool asked;             /* HGETALL under way */
 };
 
 struct feed {

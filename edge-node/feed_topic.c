@@ -21,26 +21,28 @@ struct question { /* which topic an answer belongs to */
 
 /* ---- topics ---- */
 
-static uint32_t free_id(struct feed *f)
+static int32_t room(const struct feed *f)
 {
+    int32_t n = 0;
+
     for (uint32_t i = 0; i < FEED_PLOGS_MAX; i++)
-        if (!feed_plog(f, i))
-            return i;
-    return FEED_PLOGS_MAX;
+        n += !feed_plog(f, i);
+    return n;
 }
 
-static bool add_plogs(struct feed *f, struct topic_view *v)
+static void add_plogs(struct feed *f, struct topic_view *v)
 {
+    uint32_t id = 0;
+
     for (int32_t i = 0; i < v->partitions; i++) {
-        uint32_t id = free_id(f);
-        if (id == FEED_PLOGS_MAX)
-            return false;
+        while (feed_plog(f, id))
+            id++;
+        must(id < FEED_PLOGS_MAX);
         v->plogs[i] = plog_new(v->log, i, id, f->shard_count);
         atomic_store(&f->plogs[id], v->plogs[i]);
         if (id >= f->plog_top)
             f->plog_top = id + 1;
     }
-    return true;
 }
 
 static void on_settled(void *p)
@@ -92,12 +94,11 @@ static void compare_partitioner(struct topic *t, struct slice theirs, struct top
                   log_value(SLICE("give the namespace one partitioner, in workers and edges")));
 }
 
-/* The hash's fields as read; 0 partitions: not usable. */
-static struct topic_view *view_parse(const struct redis_reply *r, struct topic *t)
+/* Only the hash's fields: no plogs yet. False: not usable. */
+static bool hash_parse(const struct redis_reply *r, struct topic *t, struct topic_view *ret)
 {
     struct topic_view v = {.partitioner = (enum partitioner)t->ns->conf->partitioner};
     struct slice partitioner = {NULL, 0};
-    struct topic_view *ret;
 
     for (size_t i = 0; i + 1 < redis_len(r); i += 2) {
         struct slice name = redis_str(redis_at(r, i)), value = redis_str(redis_at(r, i + 1));
@@ -106,7 +107,7 @@ static struct topic_view *view_parse(const struct redis_reply *r, struct topic *
             v.n = (uint64_t)number;
         else if (slice_eq(name, SLICE("log")) && log_id_is_valid(value))
             memcpy(v.log, value.p, LOG_ID_LEN);
-        else if (slice_eq(name, SLICE("partitions")) && number > 0 && number <= FEED_PLOGS_MAX)
+        else if (slice_eq(name, SLICE("partitions")) && number > 0 && number <= INT32_MAX)
             v.partitions = (int32_t)number;
         else if (slice_eq(name, SLICE("partitioner")))
             partitioner = value;
@@ -114,13 +115,20 @@ static struct topic_view *view_parse(const struct redis_reply *r, struct topic *
             v.map = TOPIC_UNMAPPED;
     }
     if (!v.partitions || !v.log[0])
-        return NULL;
+        return false;
     compare_partitioner(t, partitioner, &v);
     if (v.partitioner == PARTITIONER_ANY)
         v.map = TOPIC_MAPPED; /* it reads all partitions */
-    ret = mem_zalloc(sizeof(v) + sizeof(v.plogs[0]) * (size_t)v.partitions);
     memcpy(ret, &v, sizeof(v));
-    return ret;
+    return true;
+}
+
+static struct topic_view *view_new(const struct topic_view *hash)
+{
+    struct topic_view *v = mem_zalloc(sizeof(*v) + sizeof(v->plogs[0]) * (size_t)hash->partitions);
+
+    memcpy(v, hash, sizeof(*v));
+    return v;
 }
 
 static bool is_same_log(const struct topic_view *a, const struct topic_view *b)
@@ -128,36 +136,51 @@ static bool is_same_log(const struct topic_view *a, const struct topic_view *b)
     return !strcmp(a->log, b->log) && a->partitions == b->partitions;
 }
 
-static void view_change(struct feed *f, struct topic *t, struct topic_view *v)
+/* Said once a change: the hash comes every second. */
+static void tell_excess(struct topic *t, int32_t partitions)
 {
-    struct topic_view *old = atomic_load(&t->view);
+    if (atomic_exchange(&t->excess, partitions) != partitions && partitions)
+        log_error("too_many_partitions", " topic=%s partitions=%d limit=%d",
+                  log_value(slice_of(t->ns->topic)), (int)partitions, FEED_PLOGS_MAX);
+}
+
+/* Another log. One for which there is no room beside its forerunner ends that all the same: its
+ * readers are told now, and there is room when the hash comes again. */
+static void view_replace(struct feed *f, struct topic *t, const struct topic_view *hash)
+{
+    struct topic_view *old = atomic_load(&t->view), *v = NULL;
+
+    if (hash->partitions <= room(f)) {
+        v = view_new(hash);
+        add_plogs(f, v);
+        log_info("topic", " topic=%s log=%s partitions=%d", log_value(slice_of(t->ns->topic)),
+                 v->log, (int)v->partitions);
+    } else if (!old) {
+        tell_excess(t, hash->partitions);
+        return;
+    }
+    tell_excess(t, 0);
+    atomic_store(&t->view, v);
+    if (old)
+        retire_view(f, old);
+    wake_all(f);
+}
+
+static void view_change(struct feed *f, struct topic *t, const struct topic_view *hash)
+{
+    struct topic_view *old = atomic_load(&t->view), *v;
 
     /* A topic that becomes unmapped is told like a new log: who subscribes again learns why. */
-    if (old && is_same_log(old, v) && (old->map != TOPIC_MAPPED || v->map == TOPIC_MAPPED)) {
-        if (old->map == v->map && old->n == v->n) {
-            free(v);
-            return;
-        }
+    if (!old || !is_same_log(old, hash) ||
+        (old->map == TOPIC_MAPPED && hash->map != TOPIC_MAPPED)) {
+        view_replace(f, t, hash);
+    } else if (old->map != hash->map || old->n != hash->n) {
+        v = view_new(hash);
         memcpy(v->plogs, old->plogs, sizeof(v->plogs[0]) * (size_t)v->partitions);
         atomic_store(&t->view, v);
         turns_retire(f->turns, old, free);
-    } else if (add_plogs(f, v)) {
-        log_info("topic", " topic=%s log=%s partitions=%d", log_value(slice_of(t->ns->topic)),
-                 v->log, (int)v->partitions);
-        atomic_store(&t->view, v);
-        if (old)
-            retire_view(f, old);
-    } else {
-        log_error("too_many_partitions", " topic=%s limit=%d", log_value(slice_of(t->ns->topic)),
-                  FEED_PLOGS_MAX);
-        for (int32_t i = 0; i < v->partitions && v->plogs[i]; i++) {
-            atomic_store(&f->plogs[v->plogs[i]->id], NULL);
-            plog_free(v->plogs[i]);
-        }
-        free(v);
-        return;
+        wake_all(f);
     }
-    wake_all(f);
 }
 
 static void on_topic(struct redis_conn *c, const struct redis_reply *r, void *arg)
@@ -165,7 +188,7 @@ static void on_topic(struct redis_conn *c, const struct redis_reply *r, void *ar
     struct question *q = arg;
     struct feed *f = q->f;
     struct topic *t = q->t;
-    struct topic_view *v, *old = atomic_load(&t->view);
+    struct topic_view hash;
 
     (void)c;
     free(q);
@@ -174,13 +197,10 @@ static void on_topic(struct redis_conn *c, const struct redis_reply *r, void *ar
         return;
     f->control.tries = 0;
     atomic_store(&f->answered_ms, clock_mono_ms());
-    v = view_parse(r, t);
-    if (!v)
+    if (!hash_parse(r, t, &hash) || hash.n < t->n)
         return;
-    if (old && v->n < old->n)
-        free(v);
-    else
-        view_change(f, t, v);
+    t->n = hash.n;
+    view_change(f, t, &hash);
 }
 
 void feed_topics_poll(struct feed *f)
@@ -192,7 +212,8 @@ void feed_topics_poll(struct feed *f)
     for (uint32_t i = 0; i < f->nss->count; i++) {
         struct topic *t = &f->topics[i];
         struct question *q;
-        if (t->asked || (atomic_load(&t->view) && f->ticks % 10))
+        bool known = atomic_load(&t->view) || atomic_load(&t->excess);
+        if (t->asked || (known && f->ticks % 10))
             continue;
         t->asked = true;
         q = mem_alloc(sizeof(*q));

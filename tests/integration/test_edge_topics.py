@@ -6,6 +6,7 @@ import asyncio
 import pytest
 
 from harness.client import FanError
+from harness.stream import FakeLog
 from harness.util import scaled
 
 
@@ -51,3 +52,36 @@ async def test_an_edge_that_reads_all_partitions_needs_no_partitioner(edges, fak
     fake_log.append([("a", 1)])
     await client.wait_pubs("a", 1)
     assert len(edge.events("partitioner_differs")) == 1
+
+
+def ready(edge):
+    return edge.get("/health/ready")
+
+
+async def test_more_partitions_than_an_edge_takes(edges, fake_log):
+    """Of one topic alone, where readiness blamed the worker and the log was silent."""
+    fake_log.register(partitions=5000)
+    edge = edges()
+    told = await asyncio.to_thread(edge.wait_event, "too_many_partitions")
+    assert (told["topic"], told["partitions"], told["limit"]) == ("t", "5000", "4096")
+    status, why = ready(edge)
+    assert status == 503 and "5000 partitions of topic t" in why and "4096" in why
+    fake_log.register()
+    await asyncio.to_thread(edge.wait_for, lambda: ready(edge)[0] == 200, "ready", 10)
+    assert len(edge.events("too_many_partitions")) == 1
+
+
+async def test_a_log_with_no_room_beside_the_one_before_it(edges, redis, fan):
+    """Both together have more partitions than an edge takes: the older one goes first."""
+    edge = edges()
+    with FakeLog(redis, "t", partitions=3000) as old:
+        client = await fan(edge)
+        await subscribed(client)
+        old.append([("a", 1)])
+        await client.wait_pubs("a", 1)
+        with FakeLog(redis, "t", partitions=3000, n=2) as new:
+            await client.wait_push("unsubscribe")
+            assert (await subscribed(client))["epoch"] == new.log
+            new.append([("a", 2)])
+            await client.wait_pubs("a", 2)
+            assert ready(edge)[0] == 200
