@@ -19,7 +19,7 @@
 static void answer_error(struct session *s, const struct command *cmd, int code)
 {
     METRIC_ADD(command_errors, 1);
-    s->proto->error(&s->out, cmd->id, code);
+    s->proto->error(&s->out, cmd->id, code, NULL);
     session_dirty(s);
 }
 

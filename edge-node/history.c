@@ -69,14 +69,20 @@ void history_drop_all(struct session *s)
         req_free(s->history);
 }
 
-static void fail(struct history_req *q, int code)
+/* text: NULL or the message in place of the code's. */
+static void fail_with(struct history_req *q, int code, const char *text)
 {
     struct session *s = q->w.s;
 
     METRIC_ADD(command_errors, 1);
-    s->proto->error(&s->out, q->cmd_id, code);
+    s->proto->error(&s->out, q->cmd_id, code, text);
     session_dirty(s);
     req_free(q);
+}
+
+static void fail(struct history_req *q, int code)
+{
+    fail_with(q, code, NULL);
 }
 
 static void finish(struct history_req *q)
@@ -217,7 +223,8 @@ static void try_now(struct hub *h, struct waiter *w)
         return;
     }
     if (rc || q->w.ch->any) {
-        fail(q, rc == -ESTALE ? ERROR_INTERNAL : ERROR_NOT_AVAILABLE);
+        const char *text = rc == -EXDEV ? proto_unmapped_text(view) : NULL;
+        fail_with(q, rc == -ESTALE ? ERROR_INTERNAL : ERROR_NOT_AVAILABLE, text);
         return;
     }
     if (q->foreign || (q->epoch[0] && strcmp(q->epoch, q->w.ch->tail->p->log) != 0)) {

@@ -4,6 +4,8 @@
  */
 #include "edge-node/proto.h"
 
+#include "edge-node/feed.h"
+
 const char *proto_error_text(int code)
 {
     switch ((enum proto_error)code) {
@@ -33,6 +35,16 @@ const char *proto_error_text(int code)
         break;
     }
     return "internal server error";
+}
+
+const char *proto_unmapped_text(const struct topic_view *v)
+{
+    if (v->map == TOPIC_DIFFERS)
+        return "not available: the namespace's partitioner must be the same in workers and edges";
+    if (v->partitioner == PARTITIONER_CRC32)
+        return "not available: producers must use partitioner=consistent_random (librdkafka's "
+               "crc32)";
+    return "not available: producers must use partitioner=murmur2_random (Java's murmur2)";
 }
 
 bool proto_error_is_temporary(int code)

@@ -11,6 +11,8 @@
 
 #include "edge-node/plog.h"
 
+struct topic_view;
+
 /* Error codes of the Centrifuge client protocol v2. */
 enum proto_error {
     ERROR_INTERNAL = 100,
@@ -108,7 +110,7 @@ struct proto {
     void (*pub)(struct buf *pubs, const struct plog_rec *r, bool bare); /* bare: no offset */
     void (*sub_result)(struct buf *subs, struct slice channel, const struct proto_subscribe *r);
     /* Messages */
-    void (*error)(struct buf *out, uint32_t id, int code);
+    void (*error)(struct buf *out, uint32_t id, int code, const char *text); /* NULL: code's */
     void (*connect)(struct buf *out, uint32_t id, const struct proto_connect *r);
     void (*subscribe)(struct buf *out, uint32_t id, const struct proto_subscribe *r);
     void (*unsubscribe)(struct buf *out, uint32_t id);
@@ -124,5 +126,6 @@ struct proto {
 extern const struct proto proto_json;
 
 const char *proto_error_text(int code);
+const char *proto_unmapped_text(const struct topic_view *v); /* of 108: what is to be changed */
 bool proto_error_is_temporary(int code);
 const char *proto_close_text(int code); /* of disconnect and unsubscribe codes */

@@ -124,10 +124,11 @@ static void sub_result(struct buf *subs, struct slice channel, const struct prot
     subscribe_body(subs, r);
 }
 
-static void error(struct buf *out, uint32_t id, int code)
+static void error(struct buf *out, uint32_t id, int code, const char *text)
 {
     reply_head(out, id);
-    buf_printf(out, "\"error\":{\"code\":%d,\"message\":\"%s\"%s}}", code, proto_error_text(code),
+    buf_printf(out, "\"error\":{\"code\":%d,\"message\":\"%s\"%s}}", code,
+               text ? text : proto_error_text(code),
                proto_error_is_temporary(code) ? ",\"temporary\":true" : "");
 }
 

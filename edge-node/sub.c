@@ -88,7 +88,8 @@ void sub_lag(struct sub *sub, uint64_t pos)
 
 /* ---- answers ---- */
 
-static void fail(struct sub *sub, int code)
+/* text: NULL or the message in place of the code's. */
+static void fail(struct sub *sub, int code, const char *text)
 {
     struct session *s = sub->w.s;
 
@@ -98,7 +99,7 @@ static void fail(struct sub *sub, int code)
     if (sub->server) {
         session_sub_failed(s, code);
     } else {
-        s->proto->error(&s->out, sub->cmd_id, code);
+        s->proto->error(&s->out, sub->cmd_id, code, text);
         session_dirty(s);
     }
     sub_free(sub);
@@ -109,7 +110,7 @@ void sub_gap(struct sub *sub)
     struct session *s = sub->w.s;
 
     if (!sub->answered) {
-        fail(sub, ERROR_INTERNAL);
+        fail(sub, ERROR_INTERNAL, NULL);
         return;
     }
     METRIC_ADD(gaps, 1);
@@ -274,7 +275,7 @@ static bool begin_ahead(struct hub *h, struct sub *sub)
     }
     if (beacon_is_fresh(h, p) && !sub->w.ch->ns->conf->log_id[0])
         return begin_now(sub); /* beyond Kafka's end: not a position of this log */
-    fail(sub, ERROR_INTERNAL);
+    fail(sub, ERROR_INTERNAL, NULL);
     return false;
 }
 
@@ -319,7 +320,7 @@ static void sub_try(struct hub *h, struct waiter *w)
     } else if (rc == -ESTALE || (rc && sub->answered)) {
         sub_gap(sub);
     } else if (rc) {
-        fail(sub, ERROR_NOT_AVAILABLE);
+        fail(sub, ERROR_NOT_AVAILABLE, proto_unmapped_text(view));
     } else if (sub->answered || (begin(h, sub) && !server)) {
         if (!sub->w.ch->any)
             pull(sub);
@@ -341,6 +342,6 @@ static void sub_expire(struct hub *h, struct waiter *w)
         if (begin_ahead(h, sub) && !server)
             waiter_move(w, &h->todo);
     } else {
-        fail(sub, ERROR_INTERNAL);
+        fail(sub, ERROR_INTERNAL, NULL);
     }
 }

@@ -214,7 +214,16 @@ static void test_unmapped(void **state)
     (void)state;
     begin(100);
     say_expect("{\"id\":2,\"subscribe\":{\"channel\":\"um:a\"}}",
-               "{\"id\":2,\"error\":{\"code\":108,\"message\":\"not available\"}}\n");
+               "{\"id\":2,\"error\":{\"code\":108,\"message\":\"not available: producers must use "
+               "partitioner=murmur2_random (Java's murmur2)\"}}\n");
+    x.feed.views[FAKE_UNMAPPED]->partitioner = PARTITIONER_CRC32;
+    say_expect("{\"id\":3,\"history\":{\"channel\":\"um:a\"}}",
+               "{\"id\":3,\"error\":{\"code\":108,\"message\":\"not available: producers must use "
+               "partitioner=consistent_random (librdkafka's crc32)\"}}\n");
+    x.feed.views[FAKE_UNMAPPED]->map = TOPIC_DIFFERS;
+    say_expect("{\"id\":4,\"subscribe\":{\"channel\":\"um:a\"}}",
+               "{\"id\":4,\"error\":{\"code\":108,\"message\":\"not available: the namespace's "
+               "partitioner must be the same in workers and edges\"}}\n");
     end();
 }
 

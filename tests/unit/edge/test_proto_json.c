@@ -234,7 +234,7 @@ static void test_messages_are_joined(void **state)
     struct buf out = BUF_INIT;
 
     (void)state;
-    proto_json.error(&out, 3, ERROR_INTERNAL);
+    proto_json.error(&out, 3, ERROR_INTERNAL, NULL);
     proto_json.ping(&out);
     proto_json.pong(&out, 4);
     proto_json.unsubscribe(&out, 5);
