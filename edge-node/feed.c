@@ -205,10 +205,8 @@ static void relink_if_stale(struct feed *f, uint64_t oldest, uint64_t now)
 {
     if (oldest < BEACON_STALE_MS || now - f->relinked_ms < BEACON_STALE_MS)
         return;
-    log_warn("beacon_stale",
-             " age_ms=%llu hint=\"no worker writes here, or this is not the primary\"",
-             (unsigned long long)oldest);
     f->relinked_ms = now;
+    f->stale_ms = oldest; /* it is said with the role of who answers then */
     feed_link_restart(&f->control);
     feed_groups_restart(f);
 }
@@ -249,6 +247,7 @@ static void on_control_up(struct link *l)
     l->f->beacon_asked = false;
     for (uint32_t i = 0; i < l->f->nss->count; i++)
         l->f->topics[i].asked = false;
+    feed_ask_role(l->f);
     feed_topics_poll(l->f);
     feed_beacon_poll(l->f);
 }

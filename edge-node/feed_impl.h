@@ -85,6 +85,8 @@ struct feed {
     size_t bytes;      /* of all plogs */
     bool beacon_asked;
     uint64_t relinked_ms;         /* when a stale beacon made us reconnect */
+    uint64_t stale_ms;            /* its age then, until the new connection told its role; or 0 */
+    char role[16];                /* of the Redis we are at, as ROLE says; "" = not known */
     _Atomic uint64_t answered_ms; /* Redis' last answer, own monotonic time */
     _Atomic uint64_t asks[FEED_PLOGS_MAX / 64];
 };
@@ -96,6 +98,7 @@ bool feed_link_is_up(const struct link *l);
 void feed_link_stop(struct link *l);
 void feed_link_restart(struct link *l); /* at once */
 void feed_link_retry(struct link *l);   /* after a pause that grows until an answer is good */
+void feed_ask_role(struct feed *f);
 /* feed.c */
 void feed_wake(struct feed *f, int shard);
 void feed_signal(struct feed *f, struct plog *p);      /* its shards shall look at it */

@@ -3,6 +3,8 @@
  * feed_link.c: feed's connections to Redis: each comes back by itself, with growing pauses. What
  * was unanswered on a broken one has been called back by then; its owner asks again in on_up.
  */
+#include <stdio.h>
+
 #include "common/runtime/log.h"
 
 #include "edge-node/feed_impl.h"
@@ -92,4 +94,47 @@ void feed_link_restart(struct link *l)
 {
     feed_link_stop(l);
     link_connect(l);
+}
+
+/* ---- which Redis is it? ---- */
+
+/* Edges only read, so a replica will do; but who was pointed at one by mistake, or is left at a
+ * deposed primary, reads a beacon that stands still. A server that forbids ROLE is believed. */
+static void take_role(struct feed *f, const struct redis_reply *r)
+{
+    struct slice role;
+    bool known = f->role[0];
+
+    if (redis_type(r) != REDIS_T_ARRAY || !redis_len(r))
+        return;
+    role = redis_str(redis_at(r, 0));
+    if (slice_eq(role, slice_of(f->role)))
+        return;
+    snprintf(f->role, sizeof(f->role), "%.*s", (int)role.n, role.p);
+    if (!slice_eq(role, SLICE("master")))
+        log_warn("redis_role", " role=%s hint=\"edges may read from a replica; workers may not\"",
+                 log_value(role));
+    else if (known)
+        log_info("redis_role", " role=%s", f->role);
+}
+
+static void on_role(struct redis_conn *c, const struct redis_reply *r, void *arg)
+{
+    struct feed *f = arg;
+
+    (void)c;
+    if (!r)
+        return; /* the connection broke: asked again on the next one */
+    take_role(f, r);
+    if (f->stale_ms)
+        log_warn("beacon_stale",
+                 " age_ms=%llu role=%s hint=\"no worker writes here, or this is not the primary\"",
+                 (unsigned long long)f->stale_ms,
+                 f->role[0] ? log_value(slice_of(f->role)) : "unknown");
+    f->stale_ms = 0;
+}
+
+void feed_ask_role(struct feed *f)
+{
+    redis_cmd_text(f->control.conn, on_role, f, "ROLE");
 }

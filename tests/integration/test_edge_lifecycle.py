@@ -116,6 +116,43 @@ async def test_redis_loses_everything(edges, redis_server, fan, how):
         assert got(late) == list(range(1, 70))
 
 
+async def test_a_replica_is_said(edges, redis, redis_server, fan):
+    """Reading from one is no mistake by itself; an edge that was pointed at one by mistake looks so."""
+    replica = redis_server()
+    replica.client().replicaof("127.0.0.1", redis.port)
+    with FakeLog(redis, "t") as log:
+        primary, edge = edges(), edges(redis=replica)
+        told = await asyncio.to_thread(edge.wait_event, "redis_role")
+        assert told["role"] == "slave"
+        client = await fan(edge)
+        await asyncio.to_thread(edge.wait_for, lambda: edge.get("/health/ready")[0] == 200, "ready", 20)
+        await client.subscribe("a")
+        log.append(numbers(0, 5))
+        await client.wait_pubs("a", 5)
+        assert not primary.event("redis_role") and not edge.event("beacon_stale")
+    stale = await asyncio.to_thread(edge.wait_event, "beacon_stale")
+    assert stale["role"] == "slave" and int(stale["age_ms"]) >= 3000
+    replica.client().replicaof("NO", "ONE")
+    await asyncio.to_thread(
+        edge.wait_for, lambda: edge.event("redis_role")["role"] == "master", "a master", 10
+    )
+
+
+async def test_a_user_who_may_not_ask_for_the_role(edges, redis_server, fan):
+    server = redis_server()
+    rights = "on >secret %R~ff:* -@all +@connection +hgetall +xread +xrange +xrevrange"
+    server.client().execute_command("ACL", "SETUSER", "edge", *rights.split())
+    url = server.url.replace("://", "://edge:secret@")
+    with FakeLog(server, "t") as log:
+        edge = edges(redis_url=url)
+        client = await fan(edge)
+        await client.subscribe("a")
+        log.append(numbers(0, 1))
+        await client.wait_pubs("a", 1)
+    stale = await asyncio.to_thread(edge.wait_event, "beacon_stale")
+    assert stale["role"] == "unknown"
+
+
 async def test_redis_stops_for_a_while(edges, redis_server, fan):
     """Nothing is lost when Redis only was away: it stops, and goes on with what it has."""
     redis = redis_server()
