@@ -9,11 +9,11 @@
 #include <ev.h>
 #include <microhttpd.h>
 #include <netdb.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <unistd.h>
+
+#include "common/io/listen.h"
 
 #define CONNECTIONS_MAX 64
 #define IDLE_S          10
@@ -25,7 +25,7 @@ struct admin {
     struct ev_io io;
     struct ev_timer timer;
     struct ev_prepare prepare; /* before the loop sleeps: when does the library want to run next? */
-    int fd;
+    struct listen_at at;       /* as bound */
 };
 
 /* ---- answering ---- */
@@ -155,71 +155,25 @@ static void on_prepare(struct ev_loop *loop, struct ev_prepare *w, int events)
 
 /* ---- life ---- */
 
-/* getaddrinfo() takes "" for 0, and cuts what is too big. */
-static bool is_port(const char *text)
+static int bind_to(const char *address, struct listen_at *at, char *why, size_t why_size)
 {
-    size_t n = strlen(text);
+    size_t head = (size_t)snprintf(why, why_size, "admin_listen: ");
+    int fd;
 
-    return n >= 1 && n <= 5 && strspn(text, "0123456789") == n && strtol(text, NULL, 10) <= 65535;
-}
-
-static int split(const char *listen, char *host, size_t host_size, const char **ret_port)
-{
-    const char *colon = strrchr(listen, ':');
-    size_t n;
-
-    if (!colon)
-        return -EINVAL;
-    n = (size_t)(colon - listen);
-    if (n >= 2 && listen[0] == '[' && listen[n - 1] == ']') {
-        listen++;
-        n -= 2;
-    } else if (memchr(listen, ':', n)) {
-        return -EINVAL; /* "::1:80": an IPv6 address needs its brackets */
-    }
-    if (n >= host_size || !is_port(colon + 1))
-        return -EINVAL;
-    memcpy(host, listen, n);
-    host[n] = '\0';
-    *ret_port = colon + 1;
-    return 0;
-}
-
-static int bind_to(const char *address, char *why, size_t why_size)
-{
-    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE}, *ai;
-    char host[256];
-    const char *port;
-    int fd, rc, one = 1;
-
-    if (split(address, host, sizeof(host), &port)) {
-        snprintf(why, why_size, "admin_listen: \"%s\": expected host:port", address);
+    if (listen_resolve(address, at, why + head, why_size - head))
         return -1;
-    }
-    hints.ai_family = host[0] ? AF_UNSPEC : AF_INET;
-    rc = getaddrinfo(host[0] ? host : NULL, port, &hints, &ai);
-    if (rc) {
-        snprintf(why, why_size, "admin_listen: \"%s\": %s", address, gai_strerror(rc));
-        return -1;
-    }
-    fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd >= 0)
-        setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-    if (fd < 0 || bind(fd, ai->ai_addr, ai->ai_addrlen) || listen(fd, CONNECTIONS_MAX)) {
-        snprintf(why, why_size, "admin_listen: %s: %s%s", address, strerror(errno),
-                 errno == EADDRINUSE ? "; choose another port, or end who has it" : "");
-        if (fd >= 0)
-            close(fd);
-        fd = -1;
-    }
-    freeaddrinfo(ai);
+    fd = listen_bind(at, false, CONNECTIONS_MAX);
+    if (fd < 0)
+        snprintf(why + head, why_size - head, "%s: %s%s", address, strerror(-fd),
+                 fd == -EADDRINUSE ? "; choose another port, or end who has it" : "");
     return fd;
 }
 
 struct admin *admin_new(struct ev_loop *loop, const char *listen, const struct admin_route *routes,
                         char *why, size_t why_size)
 {
-    int fd = bind_to(listen, why, why_size);
+    struct listen_at at;
+    int fd = bind_to(listen, &at, why, why_size);
     const union MHD_DaemonInfo *info;
     struct admin *a;
 
@@ -228,7 +182,7 @@ struct admin *admin_new(struct ev_loop *loop, const char *listen, const struct a
     a = mem_zalloc(sizeof(*a));
     a->loop = loop;
     a->routes = routes;
-    a->fd = fd;
+    a->at = at;
     a->daemon =
         MHD_start_daemon(MHD_USE_EPOLL, 0, NULL, NULL, on_request, a, MHD_OPTION_LISTEN_SOCKET, fd,
                          MHD_OPTION_CONNECTION_LIMIT, (unsigned int)CONNECTIONS_MAX,
@@ -250,27 +204,15 @@ struct admin *admin_new(struct ev_loop *loop, const char *listen, const struct a
 
 int admin_port(const struct admin *a)
 {
-    union {
-        struct sockaddr any;
-        struct sockaddr_in v4;
-        struct sockaddr_in6 v6;
-    } sa = {.v6 = {0}};
-    socklen_t n = sizeof(sa);
-
-    if (getsockname(a->fd, &sa.any, &n) != 0)
-        return 0;
-    return ntohs(sa.any.sa_family == AF_INET6 ? sa.v6.sin6_port : sa.v4.sin_port);
+    return listen_port(&a->at);
 }
 
 void admin_address(const struct admin *a, char dst[ADMIN_ADDRESS_MAX])
 {
-    struct sockaddr_storage ss = {0};
-    socklen_t n = sizeof(ss);
     char host[48], port[8];
 
-    if (!a || getsockname(a->fd, (struct sockaddr *)&ss, &n) != 0 ||
-        getnameinfo((struct sockaddr *)&ss, n, host, sizeof(host), port, sizeof(port),
-                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+    if (!a || getnameinfo((const struct sockaddr *)&a->at.addr, a->at.size, host, sizeof(host),
+                          port, sizeof(port), NI_NUMERICHOST | NI_NUMERICSERV) != 0)
         snprintf(dst, ADMIN_ADDRESS_MAX, "none");
     else
         snprintf(dst, ADMIN_ADDRESS_MAX, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
