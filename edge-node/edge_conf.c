@@ -5,7 +5,12 @@
  */
 #include "edge-node/edge_conf.h"
 
+#include "common/io/listen.h"
+#include "common/io/redis.h"
+#include "common/io/token.h"
+
 #include "edge-node/edge_metric.h"
+#include "edge-node/transport_tls.h"
 
 #define KNOB(field, type, name, def, min, max, values, unit, doc) \
     CONF_ROW(struct edge_conf, field, type, name, def, min, max, values, unit, doc),
@@ -19,13 +24,50 @@ static const struct conf_spec specs[] = {
 };
 #undef KNOB
 
+static void check_addresses(const struct edge_conf *c, struct buf *errors)
+{
+    char why[300];
+
+    if (redis_url_check(c->redis_url, why, sizeof(why)))
+        buf_printf(errors, "redis_url: %s\n", why);
+    if (listen_check(c->listen, why, sizeof(why)))
+        buf_printf(errors, "listen: %s\n", why);
+    if (c->admin_listen[0] && listen_check(c->admin_listen, why, sizeof(why)))
+        buf_printf(errors, "admin_listen: %s\n", why);
+}
+
+static void check_token_key(const char *secret, const char *pem, struct buf *errors)
+{
+    struct token_keys *keys;
+    char why[160];
+
+    if (!secret[0] && !pem[0])
+        return;
+    keys = token_keys_new(secret, pem, why, sizeof(why));
+    if (!keys)
+        buf_printf(errors, "%s\n", why);
+    token_keys_free(keys);
+}
+
+static void check_tls(const struct edge_conf *c, struct buf *errors)
+{
+    char why[512];
+
+    if (!c->tls_certificate[0] != !c->tls_key[0])
+        buf_lit(errors, "tls_key: tls_certificate and tls_key go together\n");
+    else if (c->tls_key[0] && transport_tls_check(c->tls_certificate, c->tls_key, why, sizeof(why)))
+        buf_printf(errors, "%s\n", why);
+}
+
 static void check(const void *arg, struct buf *errors)
 {
     const struct edge_conf *c = arg;
     struct namespaces nss;
 
-    if (!c->tls_certificate[0] != !c->tls_key[0])
-        buf_lit(errors, "tls_key: tls_certificate and tls_key go together\n");
+    check_addresses(c, errors);
+    check_tls(c, errors);
+    check_token_key(c->token_hmac_secret, "", errors);
+    check_token_key("", c->token_rsa_public_key, errors);
     if (!c->anonymous && !c->token_hmac_secret[0] && !c->token_rsa_public_key[0])
         buf_lit(errors, "anonymous: is false, so token_hmac_secret or token_rsa_public_key is "
                         "needed, else nobody can connect\n");

@@ -60,12 +60,12 @@ struct token_keys *token_keys_new(const char *hmac_secret, const char *rsa_publi
         return NULL;
     }
     if (has_hmac && strlen(hmac_secret) < HMAC_MIN_BYTES) {
-        snprintf(why, why_size, "token_hmac_secret has %zu bytes; HS256 needs at least %d",
+        snprintf(why, why_size, "token_hmac_secret: has %zu bytes; HS256 needs at least %d",
                  strlen(hmac_secret), HMAC_MIN_BYTES);
         return NULL;
     }
     if (problem) {
-        snprintf(why, why_size, "token_rsa_public_key %s", problem);
+        snprintf(why, why_size, "token_rsa_public_key: %s", problem);
         return NULL;
     }
     k = mem_zalloc(sizeof(*k));
