@@ -2,8 +2,9 @@
 /*
  * main.c: boot, signals and the admin listener of fanfare-edge.
  *
- * Boot checks what it needs and says in one line what is wrong. Redis may be away for a while
- * later; at start-up it must answer, so that a wrong address is seen at once. @thread main
+ * Boot checks what it needs and says in one line what is wrong (event=boot_failed). Redis may be
+ * away for a while later; at start-up it must answer, so that a wrong address is seen at once.
+ * @thread main
  */
 #include <ev.h>
 #include <signal.h>
@@ -48,9 +49,9 @@ struct edge {
 };
 
 /* Half a boot is not taken apart: the system does that. */
-static _Noreturn void fail(const char *what)
+static _Noreturn void fail(const char *why)
 {
-    fprintf(stderr, "fanfare-edge: %s\n", what);
+    log_error("boot_failed", " why=%s", log_value(slice_of(why)));
     _exit(1);
 }
 
