@@ -8,6 +8,7 @@
 
 #include <string.h>
 
+#include "common/io/listen.h"
 #include "common/io/redis.h"
 
 #include "fanout-worker/worker_metric.h"
@@ -24,7 +25,7 @@ static const struct conf_spec worker_specs[] = {
     {NULL, CONF_BOOL, 0, NULL, 0, 0, NULL, NULL, NULL, NULL, 0},
 };
 
-/* What the worker's exactness rests on: nobody may set these otherwise. */
+/* What the worker's exactness rests on (source_kafka_conf.c sets it): nobody may set these. */
 static const char *const reserved[] = {
     "group.id",
     "partition.assignment.strategy",
@@ -33,11 +34,15 @@ static const char *const reserved[] = {
     "auto.offset.reset",
     "isolation.level",
     "enable.partition.eof",
+    "check.crcs",
+    "statistics.interval.ms",
 };
 
 static void check_kafka(const struct worker_conf *conf, struct buf *errors)
 {
-    if (!conf_map_get(&conf->kafka, "bootstrap.servers"))
+    const char *servers = conf_map_get(&conf->kafka, "bootstrap.servers");
+
+    if (!servers || !servers[0])
         buf_str(errors, "kafka.bootstrap.servers: required (host:port, comma separated)\n");
     for (size_t i = 0; i < ARRAY_LEN(reserved); i++) {
         if (conf_map_get(&conf->kafka, reserved[i]))
@@ -49,7 +54,7 @@ static void worker_check(const void *conf_ptr, struct buf *errors)
 {
     const struct worker_conf *conf = conf_ptr;
     struct namespaces nss;
-    char why[160];
+    char why[300];
 
     check_kafka(conf, errors);
     if (conf->namespaces.n == 0)
@@ -58,6 +63,8 @@ static void worker_check(const void *conf_ptr, struct buf *errors)
         namespaces_done(&nss);
     if (redis_url_check(conf->redis_url, why, sizeof(why)) < 0)
         buf_printf(errors, "redis_url: %s\n", why);
+    if (conf->admin_listen[0] && listen_check(conf->admin_listen, why, sizeof(why)) < 0)
+        buf_printf(errors, "admin_listen: %s\n", why);
     if (conf->region[0] == '\0')
         buf_str(errors, "region: expected a name\n");
     if (strlen(conf->registry_topic) == 0 || strlen(conf->registry_topic) > 249)

@@ -7,52 +7,27 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 
 #include <cmocka.h>
 
 #include "edge-node/edge_conf.h"
-#include "tests/unit/runtime/capture.h"
+#include "tests/unit/runtime/conf_run.h"
 
-#define ARGS_MAX 16
+#define CHECK(...) \
+    conf_run(&edge_program, &conf, (const char *const[]){"--check-config", __VA_ARGS__, NULL})
+#define TOPIC "--set", "namespaces.q.topic=q"
 
-/* Runs --check-config with these settings; what it said is in *ret_said. */
-static int check(const char *const *sets, struct buf *ret_said)
-{
-    char *argv[2 * ARGS_MAX] = {mem_strdup("fanfare-edge"), mem_strdup("--check-config"),
-                                mem_strdup("--set"), mem_strdup("namespaces.q.topic=q")};
-    char *kept[2 * ARGS_MAX] = {NULL};
-    struct capture out, err;
-    struct buf said_out = BUF_INIT;
-    struct edge_conf conf;
-    int argc = 4, rc;
-
-    for (size_t i = 0; sets[i]; i++) {
-        argv[argc++] = mem_strdup("--set");
-        argv[argc++] = mem_strdup(sets[i]);
-    }
-    memcpy((void *)kept, (const void *)argv, sizeof(kept)); /* getopt moves them */
-    out = capture_begin(1);
-    err = capture_begin(2);
-    rc = conf_load(&edge_program, argc, argv, &conf);
-    capture_end(&err, ret_said);
-    capture_end(&out, &said_out);
-    buf_done(&said_out);
-    for (int i = 0; i < argc; i++)
-        free(kept[i]);
-    return rc;
-}
+static struct edge_conf conf;
 
 static void expect(const char *set, const char *line)
 {
-    struct buf said = BUF_INIT;
-    int rc = check((const char *const[]){set, NULL}, &said);
+    struct conf_run r = CHECK(TOPIC, "--set", set);
 
-    if (rc != (line ? -EINVAL : 1))
-        fail_msg("%s: %d, %s", set, rc, said.p);
-    if (line && !strstr(said.p, line))
-        fail_msg("%s: \"%s\" isn't in: %s", set, line, said.p);
-    buf_done(&said);
+    if (r.rc != (line ? -EINVAL : 1))
+        fail_msg("%s: %d, %s", set, r.rc, r.err.p);
+    if (line && !strstr(r.err.p, line))
+        fail_msg("%s: \"%s\" isn't in: %s", set, line, r.err.p);
+    conf_run_done(&r);
 }
 
 static void test_addresses(void **state)
@@ -80,19 +55,17 @@ static void test_keys(void **state)
 
 static void test_all_of_it_at_once(void **state)
 {
-    static const char *const sets[] = {"redis_url=http://x", "listen=x", "admin_listen=y",
-                                       "token_hmac_secret=z", NULL};
-    struct buf said = BUF_INIT;
+    struct conf_run r = CHECK("-s", "redis_url=x", "-s", "listen=x", "-s", "admin_listen=x", "-s",
+                              "token_hmac_secret=x");
+    static const char *const names[] = {"redis_url: ", "\nfanfare-edge: listen: ", "admin_listen: ",
+                                        "token_hmac_secret: ", "namespaces: "};
 
     (void)state;
-    assert_int_equal(check(sets, &said), -EINVAL);
-    for (size_t i = 0; sets[i]; i++) {
-        char *name = mem_strndup(sets[i], strcspn(sets[i], "="));
-        if (!strstr(said.p, name))
-            fail_msg("%s isn't in: %s", name, said.p);
-        free(name);
-    }
-    buf_done(&said);
+    assert_int_equal(r.rc, -EINVAL);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        if (!strstr(r.err.p, names[i]))
+            fail_msg("%s isn't in: %s", names[i], r.err.p);
+    conf_run_done(&r);
 }
 
 int main(void)

@@ -17,9 +17,7 @@
 #include "common/runtime/json.h"
 #include "common/runtime/namespace.h"
 
-#include "tests/unit/runtime/capture.h"
-
-#define ARGS_MAX 24
+#include "tests/unit/runtime/conf_run.h"
 
 struct conf {
     char *name, *redis_url, *password;
@@ -79,21 +77,11 @@ struct run {
 
 static void run(struct run *r, const char *const *args)
 {
-    char *argv[ARGS_MAX] = {mem_strdup("fanfare-test")}, *kept[ARGS_MAX];
-    struct capture out, err;
-    int argc = 1;
+    struct conf_run done = conf_run(&program, &r->c, args);
 
-    *r = (struct run){0};
-    for (; args[argc - 1]; argc++)
-        argv[argc] = mem_strdup(args[argc - 1]);
-    memcpy((void *)kept, (const void *)argv, sizeof(kept)); /* getopt moves them */
-    out = capture_begin(1);
-    err = capture_begin(2);
-    r->rc = conf_load(&program, argc, argv, &r->c);
-    capture_end(&err, &r->err);
-    capture_end(&out, &r->out);
-    for (int i = 0; i < argc; i++)
-        free(kept[i]);
+    r->rc = done.rc;
+    r->out = done.out;
+    r->err = done.err;
 }
 
 #define RUN(r, ...) run(r, (const char *const[]){__VA_ARGS__, NULL})
