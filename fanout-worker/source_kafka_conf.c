@@ -84,11 +84,15 @@ static int apply_user(rd_kafka_conf_t *rc, const struct conf_map *map, char *why
     char text[256];
 
     for (size_t i = 0; i < map->n; i++) {
-        if (rd_kafka_conf_set(rc, map->v[i].name, map->v[i].value, text, sizeof(text)) !=
-            RD_KAFKA_CONF_OK) {
-            snprintf(why, why_size, "kafka.%s: %s", map->v[i].name, text);
-            return -EINVAL;
-        }
+        const struct conf_pair *p = &map->v[i];
+        rd_kafka_conf_res_t res = rd_kafka_conf_set(rc, p->name, p->value, text, sizeof(text));
+
+        if (res == RD_KAFKA_CONF_OK)
+            continue;
+        if (p->hidden && res == RD_KAFKA_CONF_INVALID) /* the library's text shows the value */
+            snprintf(text, sizeof(text), "the file's content is no value for it");
+        snprintf(why, why_size, "kafka.%s: %s", p->name, text);
+        return -EINVAL;
     }
     return 0;
 }

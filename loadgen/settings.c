@@ -25,6 +25,10 @@ static void check(const void *conf, struct buf *errors)
         buf_lit(errors, "topic: is required\n");
     if (!conf_map_get(&c->kafka, "bootstrap.servers"))
         buf_lit(errors, "kafka.bootstrap.servers: is required\n");
+    for (size_t i = 0; i < c->kafka.n; i++)
+        if (strchr(c->kafka.v[i].value, '\n')) /* the oracle is told line by line */
+            buf_printf(errors, "kafka.%s: has a line break; use the property for a path\n",
+                       c->kafka.v[i].name);
     if (c->edges.n == 0 || c->edges.n > EDGES_MAX)
         buf_printf(errors, "edges: expected 1 to %d URLs\n", EDGES_MAX);
     for (size_t i = 0; i < c->channel_names.n; i++) {

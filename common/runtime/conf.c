@@ -14,8 +14,6 @@
 #include "common/base/utf8.h"
 #include "common/runtime/conf_impl.h"
 
-#define FILE_SUFFIX "_file"
-
 /* ---- names ---- */
 
 static const struct conf_spec *find(const struct conf_spec *specs, struct slice name)
@@ -29,10 +27,10 @@ static const struct conf_spec *find(const struct conf_spec *specs, struct slice 
 /* The knob that `<name>_file` stands for. */
 static const struct conf_spec *find_file(const struct conf_spec *specs, struct slice name)
 {
-    size_t suffix = sizeof(FILE_SUFFIX) - 1;
+    size_t suffix = sizeof(CONF_FILE_SUFFIX) - 1;
     const struct conf_spec *spec;
 
-    if (name.n <= suffix || memcmp(name.p + name.n - suffix, FILE_SUFFIX, suffix) != 0)
+    if (name.n <= suffix || memcmp(name.p + name.n - suffix, CONF_FILE_SUFFIX, suffix) != 0)
         return NULL;
     spec = find(specs, (struct slice){name.p, name.n - suffix});
     return spec && (spec->type == CONF_STRING || spec->type == CONF_SECRET) ? spec : NULL;
@@ -132,8 +130,7 @@ static int set_dotted(const struct conf_spec *specs, void *base, const char *nam
             conf_error(errors, name, "expected %s.<key>=value in valid UTF-8", spec->name);
             return -EINVAL;
         }
-        conf_map_set(conf_field(spec, base), dot + 1, slice_of(value));
-        return 0;
+        return conf_map_set(conf_field(spec, base), dot + 1, value, name, errors);
     }
     if (!spec || spec->type != CONF_TABLE) {
         _cleanup_free_ char *first = mem_strndup(name, (size_t)(dot - name));
@@ -174,7 +171,7 @@ static void set_environment(const struct conf_program *prog, void *conf, struct 
         for (int file = 0; file < 2; file++) {
             char name[128] = "FANFARE_", knob[128];
             const char *value;
-            snprintf(knob, sizeof(knob), "%s%s", spec->name, file ? FILE_SUFFIX : "");
+            snprintf(knob, sizeof(knob), "%s%s", spec->name, file ? CONF_FILE_SUFFIX : "");
             for (size_t i = 0; knob[i]; i++)
                 name[8 + i] = (char)toupper((unsigned char)knob[i]);
             value = getenv(name); // NOLINT(concurrency-mt-unsafe): at boot there is one thread

@@ -20,7 +20,7 @@
  *
  * CONF_SECRET: a string that is never printed or logged (shown as "***"). Any string or secret
  * knob may be given as `<name>_file` with a path instead: the file's content without its last line
- * break. @thread boot
+ * break. So may a map's member (kafka.sasl.password_file), which is then a secret too. @thread boot
  */
 #pragma once
 
@@ -48,6 +48,7 @@ struct conf_strings {
 struct conf_map {
     struct conf_pair {
         char *name, *value;
+        bool hidden; /* came from a file: never printed or logged */
     } * v;
     size_t n;
 };

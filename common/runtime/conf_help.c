@@ -116,10 +116,11 @@ void conf_print_help(const struct conf_program *prog, struct buf *out)
                  "       -h, --help           this text\n\n"
                  "CONFIGURATION\n"
                  "       Later ones win: defaults, the file, the environment, --set. A string can\n"
-                 "       be given as KEY_file with the path of a file that holds it. Dots reach\n"
-                 "       into objects: --set kafka.bootstrap.servers=kafka:9092. Sizes are bytes,\n"
-                 "       or 64KiB, 256MiB, 1GiB; durations ms, or 250ms, 5s, 5m, 1h. In --set and\n"
-                 "       the environment lists are a,b,c and objects JSON.\n\n");
+                 "       be given as KEY_file with the path of a file that holds it, also within\n"
+                 "       an object (kafka.sasl.password_file). Dots reach into objects:\n"
+                 "       --set kafka.bootstrap.servers=kafka:9092. Sizes are bytes, or 64KiB,\n"
+                 "       256MiB, 1GiB; durations ms, or 250ms, 5s, 5m, 1h. In --set and the\n"
+                 "       environment lists are a,b,c and objects JSON.\n\n");
     help_knobs(out, prog->specs, 7);
     buf_lit(out, "\nEXAMPLES\n");
     for (const char *p = prog->examples; *p;) {
@@ -248,7 +249,7 @@ static void print_map(struct buf *out, const struct conf_map *m)
             buf_lit(out, ", ");
         buf_json_string(out, slice_of(m->v[i].name));
         buf_lit(out, ": ");
-        if (is_secret_name(m->v[i].name))
+        if (m->v[i].hidden || is_secret_name(m->v[i].name))
             buf_lit(out, "\"***\"");
         else
             print_string(out, m->v[i].value);

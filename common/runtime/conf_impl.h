@@ -7,6 +7,8 @@
 #include "common/runtime/conf.h"
 #include "common/runtime/json.h"
 
+#define CONF_FILE_SUFFIX "_file"
+
 static inline void *conf_field(const struct conf_spec *spec, void *base)
 {
     return (char *)base + spec->offset;
@@ -20,6 +22,10 @@ int conf_set_json(const struct conf_spec *spec, void *base, const struct json *j
                   struct buf *errors) _must_check_;
 int conf_set_file(const struct conf_spec *spec, void *base, const char *file, const char *path,
                   struct buf *errors) _must_check_;
+/* The file's text without its last line break, checked to be text; to be wiped by the caller. */
+int conf_file_text(const char *file, const char *path, struct buf *ret,
+                   struct buf *errors) _must_check_;
+void conf_wipe(struct buf *text);
 /* Appends the file's bytes to ret; more than `most` of them are an error. */
 int conf_read_file(const char *file, size_t most, const char *path, struct buf *ret,
                    struct buf *errors) _must_check_;
@@ -41,7 +47,9 @@ int conf_table_of_json(const struct conf_spec *spec, void *base, const struct js
 int conf_set_member(const struct conf_spec *specs, void *base, const char *name,
                     const struct json *j, const char *path, struct buf *errors) _must_check_;
 void *conf_table_item(const struct conf_spec *spec, struct conf_table *t, const char *name);
-void conf_map_set(struct conf_map *m, const char *name, struct slice value);
+/* value of <name>_file is a path. */
+int conf_map_set(struct conf_map *m, const char *name, const char *value, const char *path,
+                 struct buf *errors) _must_check_;
 const char *conf_type_words(const struct conf_spec *spec); /* "a size in bytes, such as 64KiB" */
 void conf_error(struct buf *errors, const char *path, const char *fmt, ...) _printf_like_(3, 4);
 

@@ -64,46 +64,98 @@ int conf_strings_of_json(const struct conf_spec *spec, void *base, const struct 
     return 0;
 }
 
-void conf_map_set(struct conf_map *m, const char *name, struct slice value)
+static bool is_file_name(const char *name)
+{
+    size_t n = strlen(name), suffix = sizeof(CONF_FILE_SUFFIX) - 1;
+
+    return n >= suffix && strcmp(name + n - suffix, CONF_FILE_SUFFIX) == 0;
+}
+
+static void map_put(struct conf_map *m, struct slice name, struct slice value, bool hidden)
 {
     size_t i = 0;
 
-    while (i < m->n && strcmp(m->v[i].name, name) != 0)
+    while (i < m->n && !slice_eq(slice_of(m->v[i].name), name))
         i++;
     if (i == m->n) {
         m->v = mem_realloc(m->v, (m->n + 1) * sizeof(*m->v));
-        m->v[m->n++] = (struct conf_pair){mem_strdup(name), NULL};
+        m->v[m->n++] = (struct conf_pair){.name = mem_strndup(name.p, name.n)};
     }
     free(m->v[i].value);
     m->v[i].value = mem_strndup(value.p, value.n);
+    m->v[i].hidden = hidden;
+}
+
+static int map_put_file(struct conf_map *m, struct slice name, const char *file, const char *path,
+                        struct buf *errors)
+{
+    struct buf text = BUF_INIT;
+    int rc = conf_file_text(file, path, &text, errors);
+
+    if (rc == 0)
+        map_put(m, name, buf_as_slice(&text), true);
+    conf_wipe(&text);
+    return rc;
+}
+
+int conf_map_set(struct conf_map *m, const char *name, const char *value, const char *path,
+                 struct buf *errors)
+{
+    struct slice key = slice_of(name);
+
+    if (is_file_name(name))
+        key.n -= sizeof(CONF_FILE_SUFFIX) - 1;
+    if (!key.n) {
+        conf_error(errors, path, "expected the name of a member");
+        return -EINVAL;
+    }
+    if (is_file_name(name))
+        return map_put_file(m, key, value, path, errors);
+    map_put(m, key, slice_of(value), false);
+    return 0;
+}
+
+static int map_member(struct conf_map *m, const char *name, const struct json *value,
+                      const char *path, struct buf *errors)
+{
+    enum json_kind kind = json_kind(value);
+    char *printed = NULL;
+    struct slice text;
+    int rc;
+
+    if (is_file_name(name) && kind != JSON_T_STRING) {
+        conf_error(errors, path, "expected the path of a file, got %s", json_type_name(value));
+        return -EINVAL;
+    }
+    if (kind == JSON_T_ARRAY || kind == JSON_T_OBJECT || kind == JSON_T_NULL) {
+        conf_error(errors, path, "expected a string, number or boolean, got %s",
+                   json_type_name(value));
+        return -EINVAL;
+    }
+    if (!json_text(value, &text)) {
+        printed = json_print(value);
+        text = slice_of(printed);
+    }
+    rc = conf_map_set(m, name, text.p, path, errors);
+    free(printed);
+    return rc;
 }
 
 int conf_map_of_json(const struct conf_spec *spec, void *base, const struct json *j,
                      const char *path, struct buf *errors)
 {
-    struct slice name, text;
     const struct json *value;
+    struct slice name;
     void *it = NULL;
     int rc = 0;
 
     if (json_kind(j) != JSON_T_OBJECT)
         return conf_wrong(spec, path, json_type_name(j), errors);
     while (json_next(j, &it, &name, &value)) {
-        enum json_kind kind = json_kind(value);
-        char *printed = NULL, full[512];
-        if (kind == JSON_T_ARRAY || kind == JSON_T_OBJECT || kind == JSON_T_NULL) {
-            snprintf(full, sizeof(full), "%s.%s", path, name.p);
-            conf_error(errors, full, "expected a string, number or boolean, got %s",
-                       json_type_name(value));
+        char full[512];
+        snprintf(full, sizeof(full), "%s.%s", path, name.p);
+        if (map_member(conf_field(spec, base), name.p, value, full, errors))
             rc = -EINVAL;
-            continue;
-        }
-        if (!json_text(value, &text)) {
-            printed = json_print(value);
-            text = slice_of(printed);
-        }
-        conf_map_set(conf_field(spec, base), name.p, text);
-        free(printed);
     }
     return rc;
 }

@@ -293,23 +293,35 @@ int conf_read_file(const char *file, size_t most, const char *path, struct buf *
     return n < 0 || ret->n > most ? -EINVAL : 0;
 }
 
+int conf_file_text(const char *file, const char *path, struct buf *ret, struct buf *errors)
+{
+    int rc = conf_read_file(file, FILE_MAX, path, ret, errors);
+
+    if (ret->n && ret->p[ret->n - 1] == '\n')
+        ret->n--;
+    if (ret->n && ret->p[ret->n - 1] == '\r')
+        ret->n--;
+    if (rc == 0 && !is_text(buf_as_slice(ret), path, errors))
+        rc = -EINVAL;
+    return rc;
+}
+
+void conf_wipe(struct buf *text)
+{
+    if (text->p)
+        explicit_bzero(text->p, text->cap);
+    buf_done(text);
+}
+
 int conf_set_file(const struct conf_spec *spec, void *base, const char *file, const char *path,
                   struct buf *errors)
 {
     struct buf text = BUF_INIT;
-    int rc = conf_read_file(file, FILE_MAX, path, &text, errors);
+    int rc = conf_file_text(file, path, &text, errors);
 
-    if (text.n && text.p[text.n - 1] == '\n')
-        text.n--;
-    if (text.n && text.p[text.n - 1] == '\r')
-        text.n--;
-    if (rc == 0 && !is_text(buf_as_slice(&text), path, errors))
-        rc = -EINVAL;
     if (rc == 0)
         set_string(spec, base, buf_as_slice(&text));
-    if (text.p)
-        explicit_bzero(text.p, text.cap);
-    buf_done(&text);
+    conf_wipe(&text);
     return rc;
 }
 

@@ -138,7 +138,7 @@ def test_worker_full_redis(topics, topic, nodes, redis_server):
         region.entries(p)
 
 
-def test_worker_says_what_is_missing(topics, topic, nodes, redis_server, kafka):
+def test_worker_says_what_is_missing(topics, topic, nodes, redis_server, kafka, tmp_path):
     def failing(words, **config):
         worker = nodes.worker(start=False, namespaces={"q": {"topic": topic}}, **config)
         worker.launch()
@@ -146,10 +146,15 @@ def test_worker_says_what_is_missing(topics, topic, nodes, redis_server, kafka):
         assert worker.wait(40) == 1
         why = worker.event("boot_failed")["why"]
         assert all(w in why for w in words), why
+        return "\n".join(worker.lines())
 
     failing(["no Redis at", "redis_url"], redis_url="redis://127.0.0.1:1")
     evicting = redis_server(maxmemory_policy="allkeys-lru")
     failing(["maxmemory-policy noeviction"], redis=evicting)
     failing(["no answer from Kafka"], kafka={"bootstrap.servers": "127.0.0.1:1"})
+    secret = tmp_path / "secret"
+    secret.write_text("hunter2\n")
+    from_file = {"security.protocol_file": str(secret)}  # no such one: it must not be shown
+    assert "hunter2" not in failing(["kafka.security.protocol: the file's content"], kafka=from_file)
     topic = topic + "-missing"
     failing(["has no topic", "kafka-topics.sh --create"])

@@ -45,6 +45,7 @@ static void test_what_is_good(void **state)
     (void)state;
     expect("region=eu", NULL);
     expect("kafka.linger.ms=5", NULL);
+    expect("kafka.sasl.password_file=/dev/null", NULL);
     expect("admin_listen=", NULL);
 }
 
