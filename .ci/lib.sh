@@ -7,6 +7,7 @@ CACHE=${FANFARE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/fanfare}
 export FANFARE_CACHE=$CACHE
 LOGS=build/log
 mkdir -p "$CACHE" "$LOGS"
+PATH=$PATH:$CACHE/llvm-14/bin # clang-format-14 and clang-tidy-14, where apt has none (.ci/install)
 
 now() {
     date +%s%N

@@ -31,9 +31,10 @@ packages_test() {
     command -v chromium chromium-browser google-chrome >/dev/null || echo '?chromium'
 }
 
+# Where there is no LLVM 14 (Debian 13), .ci/install takes the two tools from PyPI.
 packages_lint() {
     echo build-essential cmake ninja-build pkg-config shellcheck python3 python3-venv git \
-        clang-format-14 clang-tidy-14 clang-14 '?libclang-rt-14-dev|?libclang-common-14-dev'
+        '?clang-format-14' '?clang-tidy-14' 'clang-14|clang' '?libclang-rt-14-dev|?libclang-common-14-dev'
     packages_demo
 }
 
