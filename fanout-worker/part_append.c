@@ -88,6 +88,9 @@ void part_append_error(struct part *p, const struct redis_reply *reply)
     log_warn("append_failed", " stream=%s reply=%s", p->stream, log_value(redis_str(reply)));
     if (redis_is_error(reply, "NOSCRIPT"))
         pump_redis_load(p->pu);
+    /* Made a replica under a connection that stays: its address may lead to the primary by now. */
+    if (redis_is_error(reply, "READONLY"))
+        pump_redis_check(p->pu);
     part_retry(p, redis_is_error(reply, "NOSCRIPT") ? 1 : FAIL_WAIT_MS);
 }
 

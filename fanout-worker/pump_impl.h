@@ -146,7 +146,8 @@ void part_append_error(struct part *p, const struct redis_reply *reply);
 
 /* pump_redis.c */
 void pump_redis_connect(struct pump *pu);
-void pump_redis_load(struct pump *pu); /* the scripts, again */
+void pump_redis_load(struct pump *pu);  /* the scripts, again */
+void pump_redis_check(struct pump *pu); /* its role, again: a replica is given up */
 void pump_eval(struct pump *pu, enum script which, redis_reply_fn *fn, void *arg, int argc,
                const struct slice *argv); /* argv: number of keys, keys, arguments */
 

@@ -92,12 +92,17 @@ void pump_redis_load(struct pump *pu)
                   (struct slice[]){SLICE("SCRIPT"), SLICE("LOAD"), script_text((enum script)i)});
 }
 
+void pump_redis_check(struct pump *pu)
+{
+    redis_cmd_text(pu->redis, on_role, pu, "ROLE");
+}
+
 static void on_up(struct redis_conn *c, void *arg)
 {
     struct pump *pu = arg;
 
     pump_redis_load(pu);
-    redis_cmd_text(c, on_role, pu, "ROLE");
+    pump_redis_check(pu);
     redis_cmd_text(c, on_memory, pu, "INFO memory");
 }
 

@@ -31,7 +31,9 @@ SUITES = {
     "sdk": ("pytest", [APART["sdk"], "tests/sdk"], 600),
     "page": ("pytest", [APART["page"], "tests/page"], 600),
     "autobahn": ("script", ["tests/autobahn/run.sh"], 600),
+    "chaos": ("pytest", ["tests/chaos/test_*.py"], 1500),
 }
+SHORT = "chaos"  # without --all (or -k), only its rows marked `short`
 TSAN_SUITES = ["unit", "integration"]
 SLOWER = {"asan": 3, "tsan": 6}  # what a wait is multiplied by
 
@@ -135,6 +137,7 @@ def run_pytest(suite, patterns, opts):
     argv = [sys.executable, "-m", "pytest", "-c", f"{INTEGRATION}/pytest.ini", "-p", "no:cacheprovider"]
     argv += [f"--junitxml={report}", "--durations=8"]
     argv += ["-o", f"timeout={120 * opts.scale}"] + (["-k", opts.k] if opts.k else [])
+    argv += ["-m", "short"] if suite == SHORT and not (opts.all or opts.k) else []
     code = run([*argv, *paths], opts.log, opts.timeout, opts.env)
     if not report.exists():
         count.fail(f"pytest ended with {code}")
@@ -188,14 +191,18 @@ def read_minimum():
 def run_suite(suite, opts):
     kind, where, timeout = SUITES[suite]
     opts.log, opts.timeout = LOGS / f"suite-{suite}.log", timeout * opts.scale
+    (LOGS / f"{suite}.txt").unlink(missing_ok=True)
     began = time.monotonic()
     count = {"ctest": run_ctest, "pytest": run_pytest, "script": run_script}[kind](suite, where, opts)
-    least = 0 if opts.k else read_minimum().get(suite, 0)
+    counted = f"{suite}-all" if suite == SHORT and opts.all else suite
+    least = 0 if opts.k else read_minimum().get(counted, 0)
     if count.total < least:
         count.fail(f"{suite}: {count.total} tests, the committed minimum is {least} (tests/minimum.txt)")
     took = time.monotonic() - began
     nothing = "" if count.total else ": no tests in the tree" if not opts.k else ": none matches"
     print(f"suite   {suite}: {count} ({took:.1f} s){nothing}", flush=True)
+    if suite == SHORT and (LOGS / "chaos.txt").exists():
+        print("".join(f"        {line}\n" for line in (LOGS / "chaos.txt").read_text().splitlines()), end="")
     for reason in count.reasons:
         print(f"        skipped: {reason}")
     for name in count.failures:
@@ -226,6 +233,7 @@ def main():
     parser = argparse.ArgumentParser(prog="dev test", description="runs the test suites")
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=", ".join(SUITES))
     parser.add_argument("-k", metavar="EXPR", help="only tests whose name matches")
+    parser.add_argument("--all", action="store_true", help="chaos: every row, not only the short selection")
     parser.add_argument("--list", action="store_true", help="name the suites and end")
     parser.add_argument("--preset", default="debug", help=argparse.SUPPRESS)
     parser.add_argument("--build-failed", action="store_true", help=argparse.SUPPRESS)

@@ -26,7 +26,7 @@ no IPv6 here
 def opts(tmp_path, monkeypatch):
     monkeypatch.setattr(suites, "LOGS", tmp_path)
     monkeypatch.setattr(suites, "REPO", tmp_path)
-    return types.SimpleNamespace(log=tmp_path / "log", timeout=60, env={}, k=None, scale=1)
+    return types.SimpleNamespace(log=tmp_path / "log", timeout=60, env={}, k=None, scale=1, all=False)
 
 
 def test_cmocka_counts_each_test():

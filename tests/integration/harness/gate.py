@@ -1,27 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A TCP proxy between client and edge, in this process: connections are cut beneath the client, newcomers are
-held off, the way leads to another edge. It never looks at the bytes."""
+"""A TCP proxy in this process, between client and edge or a node and its Redis. It never looks at the bytes.
+
+Connections are cut beneath both ends, newcomers are held off, the way leads elsewhere, goes slow or silent.
+Gate lives on an asyncio loop; Ways runs such a loop in a thread for tests that are plain functions.
+"""
 
 import asyncio
 import contextlib
+import threading
+
+from .util import scaled
+
+CHUNK = 65536
 
 
 class Gate:
-    """A way to an edge that the test opens, shuts and turns elsewhere."""
+    """A way to a server that the test opens, shuts and turns elsewhere. target: whatever has a .port."""
 
-    def __init__(self, edge):
-        self.lead_to(edge)
+    def __init__(self, target):
+        self.lead_to(target)
         self.open = True
         self.taken = 0  # connections let through
+        self.delay = 0.0  # seconds that each piece is held back, each way
+        self.rate = 0  # bytes per second of each connection, each way; 0 = no limit
+        self._flow = asyncio.Event()
+        self._flow.set()
         self._writers = set()
 
-    def lead_to(self, edge):
-        self.target = ("127.0.0.1", edge.port)
+    def lead_to(self, target):
+        self.target = ("127.0.0.1", target.port)
 
     async def start(self):
         self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
-        port = self.server.sockets[0].getsockname()[1]
-        self.url = f"ws://127.0.0.1:{port}/connection/websocket"
+        self.port = self.server.sockets[0].getsockname()[1]
+        self.url = f"ws://127.0.0.1:{self.port}/connection/websocket"
         return self
 
     async def _serve(self, reader, writer):
@@ -31,6 +43,7 @@ class Gate:
 
     async def _lead(self, reader, writer):
         try:
+            await self._flow.wait()
             if not self.open:
                 return
             there = await asyncio.open_connection(*self.target)
@@ -45,7 +58,12 @@ class Gate:
 
     async def _pump(self, reader, writer):
         try:
-            while data := await reader.read(65536):
+            while data := await reader.read(self.rate // 10 or CHUNK):
+                if self.delay:
+                    await asyncio.sleep(self.delay)
+                if self.rate:
+                    await asyncio.sleep(len(data) / self.rate)
+                await self._flow.wait()
                 writer.write(data)
                 await writer.drain()
         except OSError:
@@ -53,6 +71,14 @@ class Gate:
         finally:
             with contextlib.suppress(OSError, RuntimeError):
                 writer.close()
+
+    def silence(self, silent=True):
+        """A network that swallows packets: connections stay, newcomers are accepted, nothing gets through
+        any more. What was sent meanwhile arrives when it is over, as TCP's retransmissions would."""
+        if silent:
+            self._flow.clear()
+        else:
+            self._flow.set()
 
     def cut(self, stay_open=True):
         """Every connection is gone at once, without a close frame."""
@@ -64,3 +90,73 @@ class Gate:
     async def stop(self):
         self.server.close()
         self.cut(stay_open=False)
+
+
+class Way:
+    """A Gate whose loop runs in another thread: the same calls, from a test without a loop."""
+
+    def __init__(self, ways, gate):
+        self._ways, self.gate = ways, gate
+        self.port = gate.port
+        self.url = f"redis://127.0.0.1:{gate.port}"  # what a node is given as its Redis
+        self.ws_url = gate.url
+
+    @property
+    def taken(self):
+        return self.gate.taken
+
+    def shape(self, delay=0.0, rate=0):
+        self.gate.delay, self.gate.rate = delay, rate
+
+    def lead_to(self, target, cut=True):
+        self._ways.call(self.gate.lead_to, target)
+        if cut:
+            self.cut()
+
+    def cut(self, stay_open=True):
+        self._ways.call(self.gate.cut, stay_open)
+
+    def silence(self, silent=True):
+        self._ways.call(self.gate.silence, silent)
+
+
+class Ways:
+    """An asyncio loop in a thread: gates and protocol clients for tests that are plain functions."""
+
+    def __init__(self):
+        self.loop = asyncio.new_event_loop()
+        self._opened = []
+        self._thread = threading.Thread(target=self.loop.run_forever, daemon=True)
+        self._thread.start()
+
+    def run(self, coroutine, timeout=30):
+        """What the coroutine returns; it runs on the thread's loop."""
+        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(scaled(timeout))
+
+    def call(self, function, *args):
+        async def now():
+            return function(*args)
+
+        return self.run(now())
+
+    def open(self, target):
+        async def make():
+            return await Gate(target).start()
+
+        self._opened.append(self.run(make()))
+        return Way(self, self._opened[-1])
+
+    def close(self):
+        for gate in self._opened:
+            gate._flow.set()
+            self.run(gate.stop())
+        self.run(self._cancel())
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(scaled(10))
+        self.loop.close()
+
+    async def _cancel(self):
+        rest = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in rest:
+            task.cancel()
+        await asyncio.gather(*rest, return_exceptions=True)

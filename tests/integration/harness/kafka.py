@@ -109,6 +109,10 @@ def archive(home):
     return path
 
 
+def cluster_id():
+    return base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
+
+
 class Broker:
     """One broker; start() returns when it answers. Ports are fixed for its life, so it can restart."""
 
@@ -122,23 +126,28 @@ class Broker:
         self.bootstrap = f"127.0.0.1:{self.port}"
         self.process = None
 
+    def settings(self):
+        return SETTINGS.format(port=self.port, ctl=free_port(), dir=self.dir)
+
+    def format_args(self):
+        return ["--standalone", f"--cluster-id={cluster_id()}"]
+
     def _format(self):
         self.dir.mkdir(parents=True, exist_ok=True)
         (self.dir / "log4j2.properties").write_text(LOG4J)
         conf = self.dir / "server.properties"
-        conf.write_text(SETTINGS.format(port=self.port, ctl=free_port(), dir=self.dir))
-        cluster = base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")
-        argv = java(
-            self.home,
-            "kafka.tools.StorageTool",
-            *("format", "--standalone", f"--cluster-id={cluster}", "-c", conf),
-            opts=["-Xmx64m"],
-        )
+        conf.write_text(self.settings())
+        args = ["format", *self.format_args(), "-c", conf]
+        argv = java(self.home, "kafka.tools.StorageTool", *args, opts=["-Xmx64m"])
         done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"Kafka's storage could not be formatted:\n{done.stdout}{done.stderr}")
 
     def start(self, timeout=60):
+        self.spawn()
+        return self.wait_open(timeout)
+
+    def spawn(self):
         if not (self.dir / "server.properties").exists():
             self._format()
         opts = ["-Xms64m", "-Xmx256m", f"-Dlog4j2.configurationFile={self.dir}/log4j2.properties"]
@@ -147,6 +156,8 @@ class Broker:
         )
         self.process = Process("kafka", argv, self.dir / "kafka.log", cwd=self.dir)
         self.process.spawn()
+
+    def wait_open(self, timeout=60):
         self.process.wait_for(lambda: port_open(self.port), "the client port opens", timeout)
         return self
 

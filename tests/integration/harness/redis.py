@@ -5,7 +5,6 @@ start() again after stop() or kill() comes back empty on the same port: the loss
 heal. Invariant: one instance belongs to one RedisServer and dies with it.
 """
 
-import contextlib
 import pathlib
 import shutil
 
@@ -25,9 +24,11 @@ class RedisServer:
         self.settings |= settings
         self.url = f"redis://127.0.0.1:{self.port}"
         self.process = None
+        self.was_loading = False  # it has answered LOADING since it was started
         self._client = None
 
     def start(self):
+        self.was_loading = False
         argv = [need_program("redis-server"), "--port", self.port, "--bind", "127.0.0.1"]
         argv += ["--dir", self.dir]
         for name, value in self.settings.items():
@@ -40,8 +41,12 @@ class RedisServer:
         return self
 
     def _answers(self):
-        with contextlib.suppress(redis.ConnectionError, redis.BusyLoadingError):
+        try:
             return self.client().ping()
+        except redis.BusyLoadingError:
+            self.was_loading = True
+        except redis.ConnectionError:
+            pass
         return False
 
     def client(self):

@@ -18,7 +18,7 @@ class Topics:
 
     def create(self, name, partitions=4, **config):
         config = {k.replace("_", "."): str(v) for k, v in config.items()}
-        topic = NewTopic(name, partitions, 1, config=config)
+        topic = NewTopic(name, partitions, -1, config=config)  # -1: as the brokers say
         for future in self.admin.create_topics([topic], operation_timeout=scaled(20)).values():
             future.result(scaled(30))
         self._wait_leaders(name, partitions)

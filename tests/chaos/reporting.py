@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the rows of the chaos suite found: one line each in build/log/chaos.txt, and all of it in chaos.json.
+
+Written anew after each row, so that a run cut short still shows what it did.
+"""
+
+import json
+
+HEAD = "fault, clients, records, missing/duplicate/disorder/told, resumed, longest pause"
+
+
+def line_of(row):
+    text = f"{row['result']:6}  {row['fault']}"
+    if "records" in row:
+        counts = "/".join(str(row[k]) for k in ("missing", "duplicate", "disorder", "told"))
+        text += f", {row['clients']}, {row['records']}, {counts}, {row['resumed']}, {row['pause_s']:.2f} s"
+    return text + (f"  ({row['why']})" if row.get("why") else "")
+
+
+class Rows:
+    """A pytest plugin: joins each row's report (user property `row`) with how its test ended."""
+
+    def __init__(self, directory):
+        self.dir, self.rows = directory, {}
+
+    def pytest_runtest_logreport(self, report):
+        name = report.nodeid.rpartition("::")[2]
+        row = self.rows.setdefault(report.nodeid, {"fault": name, "result": "ok"})
+        row |= dict(report.user_properties).get("row", {})
+        if report.failed:
+            row["result"] = "FAILED"
+        elif report.skipped and row["result"] == "ok":
+            xfail = getattr(report, "wasxfail", "")
+            row["result"] = "known" if xfail else "skip"
+            row["why"] = xfail or report.longrepr[-1]
+        if report.when == "teardown":
+            row["seconds"] = round(row.get("seconds", 0) + report.duration, 1)
+            self.write()
+        else:
+            row["seconds"] = round(row.get("seconds", 0) + report.duration, 1)
+
+    def write(self):
+        self.dir.mkdir(parents=True, exist_ok=True)
+        rows = list(self.rows.values())
+        failed = sum(r["result"] == "FAILED" for r in rows)
+        passed = sum(r["result"] == "ok" for r in rows)
+        whole = {"passed": passed, "failed": failed, "rows": rows}
+        (self.dir / "chaos.json").write_text(json.dumps(whole, indent=1))
+        text = [HEAD, *map(line_of, rows), f"{passed} passed, {failed} failed"]
+        (self.dir / "chaos.txt").write_text("\n".join(text) + "\n")

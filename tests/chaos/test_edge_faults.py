@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Edges die, sleep, are started again, are cut from Redis, have no descriptors left, cannot log."""
+
+import contextlib
+import resource
+import signal
+import subprocess
+
+import pytest
+
+from harness.util import free_port, wait_until
+
+
+def back(edge):
+    edge.start(30)
+    wait_until(lambda: edge.get("/health/ready")[0] == 200, f"{edge.name} is ready again", 30)
+
+
+@pytest.mark.short
+def test_edge_sigkill(storm):
+    _, (one, two) = storm.usual()
+    with storm.load("edge: SIGKILL of one of two"):
+        assert one.kill() == -signal.SIGKILL
+        two.wait_metric("fanfare_edge_sessions", 200, 20)
+        back(one)
+
+
+def test_edge_sigstop(storm):
+    _, (one, two) = storm.usual()
+    with storm.load("edge: SIGSTOP, then CONT"):
+        one.sigstop()
+        before = two.metrics().total("fanfare_edge_deliveries_total")
+        two.wait_metric("fanfare_edge_deliveries_total", before + 9000, 30)
+        one.sigcont()
+        before = one.metrics().total("fanfare_edge_deliveries_total")
+        one.wait_metric("fanfare_edge_deliveries_total", before + 1000, 30)
+
+
+def test_edge_drains_and_comes_back(storm):
+    worker = storm.worker()
+    one, two = storm.edges(2, drain_time="1s")
+    with storm.load("edge: SIGTERM (drains) and restart, one after the other"):
+        for edge in (one, two):
+            assert edge.stop() == 0
+            back(edge)
+            storm.wait_more(1000)
+    assert worker.is_running()
+
+
+@pytest.mark.short
+def test_all_edges_at_once(storm):
+    _, edges = storm.usual()
+    with storm.load("edge: SIGKILL of all at once, and restart"):
+        for edge in edges:
+            assert edge.kill() == -signal.SIGKILL
+        for edge in edges:
+            back(edge)
+
+
+@pytest.mark.parametrize(
+    ("plog", "records", "what"),
+    [("256MiB", 700, "for less than its plog holds"), ("1MiB", 2500, "for more than its plog holds")],
+)
+def test_edge_cut_from_redis(storm, ways, plog, records, what):
+    way = ways.open(storm.redis)
+    worker = storm.worker()
+    one = storm.edge(redis=way, plog_bytes=plog)
+    storm.edge(plog_bytes=plog)
+    with storm.load(f"edge: cut from Redis {what}", rate=500):
+        way.cut(stay_open=False)
+        entries = worker.metrics().total("fanfare_worker_entries_total")
+        worker.wait_metric("fanfare_worker_entries_total", entries + records, 30)
+        assert one.metrics().total("fanfare_edge_redis_up") == 0
+        way.cut(stay_open=True)
+        one.wait_metric("fanfare_edge_redis_up", 1, 20)
+        storm.wait_more(2000)
+
+
+def test_edge_hears_nothing_of_redis(storm, ways):
+    way = ways.open(storm.redis)
+    worker = storm.worker()
+    one = storm.edge(redis=way)
+    storm.edge()
+    with storm.load("edge: its way to Redis swallows everything (half-open)"):
+        way.silence()
+        storm.wait_event(one, "redis_down")
+        assert worker.metrics().total("fanfare_worker_redis_up") == 1
+        way.silence(False)
+        one.wait_metric("fanfare_edge_redis_up", 1, 20)
+        storm.wait_more(2000)
+
+
+def test_worker_cut_from_redis(storm, ways):
+    way = ways.open(storm.redis)
+    worker = storm.worker(redis=way)
+    storm.edges(2)
+    with storm.load("worker: cut from Redis, then its way swallows everything"):
+        way.cut(stay_open=False)
+        storm.wait_event(worker, "redis_down")
+        way.cut(stay_open=True)
+        worker.wait_metric("fanfare_worker_running_partitions", 4, 30)
+        storm.wait_more(2000)
+        downs = len(worker.events("redis_down"))
+        way.silence()
+        storm.wait_event(worker, "redis_down", after=downs)
+        way.silence(False)
+        worker.wait_metric("fanfare_worker_running_partitions", 4, 30)
+        storm.wait_more(2000)
+
+
+def test_edge_has_no_descriptors_left(storm):
+    _, (one, two) = storm.usual()
+    with storm.load("edge: limit of open files reached"):
+        now = int(one.metrics().total("process_open_fds"))
+        old = resource.prlimit(one.pid, resource.RLIMIT_NOFILE, (now // 2, now))
+        one.wait_metric("fanfare_edge_deliveries_total", 1, 5)
+        wait_until(lambda: one.event("accept_failed"), "it was refused", 20)
+        two.wait_metric("fanfare_edge_sessions", 150, 40)
+        resource.prlimit(one.pid, resource.RLIMIT_NOFILE, old)
+        storm.wait_more(2000)
+        one.wait_metric("fanfare_edge_sessions", 30, 30)
+
+
+@contextlib.contextmanager
+def small_disk(path, size="64k"):
+    path.mkdir()
+    argv = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)]
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"a small tmpfs can't be mounted: {done.stderr.strip()}")
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "-l", str(path)], stdin=subprocess.DEVNULL, check=True)
+
+
+def test_the_disk_of_the_logs_is_full(storm, tmp_path, ways):
+    way = ways.open(storm.redis)
+    with small_disk(tmp_path / "disk") as disk:
+        storm.nodes.dir = disk
+        nodes = [storm.worker(redis=way), *storm.edges(2, redis=way)]
+        with storm.load("logs: their disk is full"):
+            with open(disk / "ballast", "wb", buffering=0) as ballast, pytest.raises(OSError):
+                while True:
+                    ballast.write(b"x" * 4096)
+            sizes = [n.log.stat().st_size for n in nodes]
+            way.cut()  # something to log, in vain
+            storm.wait_more(4000)
+            way.cut()
+            storm.wait_more(4000)
+            assert sum(n.log.stat().st_size for n in nodes) < sum(sizes) + 3 * 4096
+            assert not any(n.popen.poll() for n in nodes)
+        for node in nodes:
+            node.stop()
+        assert not storm.nodes.finish()
+        storm.nodes.all.clear()
+
+
+def test_an_edge_that_accepts_and_never_answers(storm, ways):
+    """Clients find the next edge; what they missed is there."""
+    _, (one, two) = storm.usual()
+    dead = ways.open(one)
+    dead.silence()
+    storm.edge_nodes.append(type("Dead", (), {"url": dead.gate.url, "is_running": lambda _: False})())
+    with storm.load("network: one of three addresses accepts and never answers", ready_timeout="60s"):
+        storm.wait_more(6000)
+        assert free_port() and two.is_running()
