@@ -13,7 +13,8 @@
 #include "edge-node/auth.h"
 #include "edge-node/edge_metric.h"
 
-#define BEACON_FRESH_MS 3000
+/* Less than ANSWER_MS: the beacon's news is then younger than the cursor of who waited so long. */
+#define BEACON_FRESH_MS 1000
 
 static void sub_try(struct hub *h, struct waiter *w);
 static void sub_expire(struct hub *h, struct waiter *w);

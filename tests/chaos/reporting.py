@@ -13,7 +13,8 @@ def line_of(row):
     text = f"{row['result']:6}  {row['fault']}"
     if "records" in row:
         counts = "/".join(str(row[k]) for k in ("missing", "duplicate", "disorder", "told"))
-        text += f", {row['clients']}, {row['records']}, {counts}, {row['resumed']}, {row['pause_s']:.2f} s"
+        pause = "-" if row["pause_s"] is None else f"{row['pause_s']:.2f} s"
+        text += f", {row['clients']}, {row['records']}, {counts}, {row['resumed']}, {pause}"
     return text + (f"  ({row['why']})" if row.get("why") else "")
 
 

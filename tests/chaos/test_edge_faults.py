@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from harness.util import free_port, wait_until
+from harness.util import wait_until
 
 
 def back(edge):
@@ -70,7 +70,7 @@ def test_edge_cut_from_redis(storm, ways, plog, records, what):
         way.cut(stay_open=False)
         entries = worker.metrics().total("fanfare_worker_entries_total")
         worker.wait_metric("fanfare_worker_entries_total", entries + records, 30)
-        assert one.metrics().total("fanfare_edge_redis_up") == 0
+        assert one.events("redis_down")
         way.cut(stay_open=True)
         one.wait_metric("fanfare_edge_redis_up", 1, 20)
         storm.wait_more(2000)
@@ -111,11 +111,12 @@ def test_worker_cut_from_redis(storm, ways):
 def test_edge_has_no_descriptors_left(storm):
     _, (one, two) = storm.usual()
     with storm.load("edge: limit of open files reached"):
-        now = int(one.metrics().total("process_open_fds"))
-        old = resource.prlimit(one.pid, resource.RLIMIT_NOFILE, (now // 2, now))
-        one.wait_metric("fanfare_edge_deliveries_total", 1, 5)
+        old = resource.prlimit(one.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(one.pid, resource.RLIMIT_NOFILE, (40, old[1]))
         wait_until(lambda: one.event("accept_failed"), "it was refused", 20)
-        two.wait_metric("fanfare_edge_sessions", 150, 40)
+        old_work = two.metrics().total("fanfare_edge_deliveries_total")
+        two.wait_metric("fanfare_edge_deliveries_total", old_work + 5000, 30)
+        assert one.is_running()
         resource.prlimit(one.pid, resource.RLIMIT_NOFILE, old)
         storm.wait_more(2000)
         one.wait_metric("fanfare_edge_sessions", 30, 30)
@@ -155,13 +156,3 @@ def test_the_disk_of_the_logs_is_full(storm, tmp_path, ways):
         assert not storm.nodes.finish()
         storm.nodes.all.clear()
 
-
-def test_an_edge_that_accepts_and_never_answers(storm, ways):
-    """Clients find the next edge; what they missed is there."""
-    _, (one, two) = storm.usual()
-    dead = ways.open(one)
-    dead.silence()
-    storm.edge_nodes.append(type("Dead", (), {"url": dead.gate.url, "is_running": lambda _: False})())
-    with storm.load("network: one of three addresses accepts and never answers", ready_timeout="60s"):
-        storm.wait_more(6000)
-        assert free_port() and two.is_running()

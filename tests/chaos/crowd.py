@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clients for the rows that fanfare-loadgen's oracle can't judge: the log becomes another one under it.
+
+A Follower behaves as an SDK does (subscribes again with its cursor when it is told to, reconnects with it),
+and keeps all it got and was told, by epoch. Crowd.judge() compares with what Kafka held, epoch by epoch.
+"""
+
+import asyncio
+import contextlib
+import json
+
+from harness.client import FanClient, FanError
+from harness.oracle import by_channel, compare
+from harness.util import scaled
+
+
+class Follower:
+    def __init__(self, urls, channel, number):
+        self.urls, self.channel, self.number = urls, channel, number
+        self.epoch, self.cursor = None, 0
+        self.began = {}  # epoch: where this client's records begin
+        self.got = {}  # epoch: publications
+        self.told, self.resumed, self.connects = 0, 0, 0
+        self.client = None
+        self.task = None
+
+    def begin(self):
+        self.task = asyncio.create_task(self._follow())
+
+    async def _follow(self):
+        while True:
+            try:
+                await self._connection()
+            except (OSError, FanError, AssertionError):
+                await asyncio.sleep(0.1)  # as an SDK's back-off
+            finally:
+                if self.client:
+                    await self.client.close()
+
+    async def _connection(self):
+        url = self.urls[(self.number + self.connects) % len(self.urls)]
+        self.connects += 1
+        self.client = client = await FanClient.connect(url)
+        await self._subscribe(client)
+        while True:
+            await client.wait(lambda: client.pubs[self.channel] or client.pushes, "news", 600)
+            self._take(client)
+            pushes, client.pushes = client.pushes, []
+            if any(p.get("unsubscribe", {}).get("code", 0) >= 2500 for p in pushes):
+                await self._subscribe(client)
+
+    async def _subscribe(self, client):
+        cursor = {} if self.epoch is None else {"offset": self.cursor, "epoch": self.epoch}
+        while True:
+            try:
+                reply = await client.subscribe(self.channel, **cursor)
+                break
+            except FanError as e:
+                if not e.temporary:
+                    raise
+                await asyncio.sleep(0.1)
+        if reply.get("recovered") and reply["epoch"] == self.epoch:
+            self.resumed += 1
+        else:
+            self.told += self.epoch is not None
+            self.epoch, self.cursor = reply["epoch"], reply.get("offset", 0)
+            self.began.setdefault(self.epoch, self.cursor)
+        self._take(client)
+
+    def _take(self, client):
+        pubs = client.pubs[self.channel]
+        if pubs:
+            self.got.setdefault(self.epoch, []).extend(pubs)
+            self.cursor = pubs[-1]["offset"]
+            pubs.clear()
+
+    async def cut(self):
+        if self.client:
+            with contextlib.suppress(OSError):
+                self.client.ws.transport.abort()
+
+
+class Crowd:
+    def __init__(self, ways, urls, keys, clients=120):
+        self.ways, self.keys = ways, keys
+        self.all = [Follower(urls, keys[i % len(keys)], i) for i in range(clients)]
+        self._on_all(lambda f: f.begin())
+
+    def _on_all(self, function):
+        self.ways.call(lambda: [function(f) for f in self.all])
+
+    def cut(self):
+        """Every connection is dropped; they resume by their cursors."""
+
+        async def all_of_them():
+            await asyncio.gather(*(f.cut() for f in self.all))
+
+        self.ways.run(all_of_them())
+
+    def ready(self, epoch=None):
+        """All are subscribed (in that epoch)."""
+        return all(f.epoch if epoch is None else f.epoch == epoch for f in self.all)
+
+    def caught_up(self, records):
+        """Everybody has the last record of its channel."""
+        last = {}
+        for r in records:
+            last[r.key.decode()] = r.position
+        return all(f.cursor >= last.get(f.channel, 0) for f in self.all)
+
+    def judge(self, logs, row):
+        """logs: {epoch: records}. Fills the row; every epoch's records exactly once, in order."""
+        counts = dict.fromkeys(("missing", "duplicate", "disorder", "wrong", "unknown"), 0)
+        for epoch, records in logs.items():
+            expected = by_channel(records)
+            for f in self.all:
+                if epoch not in f.began:
+                    continue
+                got = {f.channel: f.got.get(epoch, [])}
+                verdict = compare(expected, got, {f.channel: f.began[epoch]})
+                for name in counts:
+                    counts[name] += len(getattr(verdict, name))
+        row |= counts
+        row["clients"] = len(self.all)
+        row["records"] = sum(len(r) for r in logs.values())
+        row["told"] = sum(f.told for f in self.all)
+        row["resumed"] = sum(f.resumed > 0 for f in self.all)
+        row["pause_s"] = None
+        assert not any(counts.values()), json.dumps(counts)
+        assert row["resumed"] >= 100
+
+    async def _end(self):
+        for f in self.all:
+            f.task.cancel()
+        done, _ = await asyncio.wait([f.task for f in self.all], timeout=scaled(10))
+        assert len(done) == len(self.all)
+
+    def end(self):
+        self.ways.run(self._end())

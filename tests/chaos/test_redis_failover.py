@@ -1,0 +1,126 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Failover of the region's Redis by Sentinel, and a primary that was cut off and goes on serving its edges.
+
+Worker and edge are given one address, which must lead to the primary: here it is a proxy that the test turns.
+"""
+
+import signal
+
+import pytest
+import redis as redis_py
+
+from harness.redis import RedisServer
+from harness.region import Region
+from harness.util import Process, free_port, need_program, wait_until
+
+SENTINEL = """\
+port {port}
+bind 127.0.0.1
+dir {dir}
+sentinel monitor region 127.0.0.1 {primary} 1
+sentinel down-after-milliseconds region 1000
+sentinel failover-timeout region 3000
+"""
+
+
+class Pair:
+    """A primary, and a replica that hears of it through a proxy (`link`)."""
+
+    def __init__(self, directory, ways):
+        self.dir = directory
+        self.primary = RedisServer(directory / "primary").start()
+        self.link = ways.open(self.primary)
+        self.replica = RedisServer(directory / "replica")
+        self.replica.start()
+        self.replica.client().replicaof("127.0.0.1", self.link.port)
+        wait_until(self.linked, "the replica is in step", 20)
+        self.sentinel = None
+
+    def linked(self):
+        return self.replica.client().info("replication").get("master_link_status") == "up"
+
+    def watch(self):
+        """Three Sentinels would agree; one with quorum 1 does for a test of who follows."""
+        port = free_port()
+        conf = self.dir / "sentinel.conf"
+        conf.write_text(SENTINEL.format(port=port, dir=self.dir, primary=self.primary.port))
+        argv = [need_program("redis-server"), conf, "--sentinel"]
+        self.sentinel = Process("sentinel", argv, self.dir / "sentinel.log")
+        self.sentinel.spawn()
+        self.asked = redis_py.Redis("127.0.0.1", port, protocol=2)
+
+        def knows():
+            try:
+                return self.asked.execute_command("SENTINEL", "REPLICAS", "region")
+            except redis_py.ConnectionError:
+                return None
+
+        self.sentinel.wait_for(knows, "it knows the replica", 30)
+
+    def elected(self):
+        _, port = self.asked.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "region")
+        return int(port) == self.replica.port and self.replica.client().role()[0] == b"master"
+
+    def close(self):
+        if self.sentinel:
+            self.asked.close()
+            self.sentinel.kill()
+        self.primary.remove()
+        self.replica.remove()
+
+
+@pytest.fixture
+def pair(tmp_path, ways):
+    it = Pair(tmp_path, ways)
+    yield it
+    it.close()
+
+
+def tail_lost(storm, pair):
+    """From now on the replica hears nothing; returns when it lacks records in every partition."""
+    pair.link.silence()
+    here, there = (Region(s, storm.topic) for s in (pair.primary, pair.replica))
+
+    def lacks():
+        return all(here.last(p) > there.last(p) + 20 for p in range(4))
+
+    wait_until(lacks, "the replica lacks a tail", 20)
+
+
+def test_failover_by_sentinel_loses_a_tail(storm, pair, ways):
+    pair.watch()
+    way = ways.open(pair.primary)
+    worker, _ = storm.usual(redis=way)
+    with storm.load("Redis: failover by Sentinel, the new primary lacks a tail"):
+        tail_lost(storm, pair)
+        assert pair.primary.kill() == -signal.SIGKILL
+        way.cut(stay_open=False)
+        wait_until(pair.elected, "Sentinel made the replica the primary", 40)
+        way.lead_to(pair.replica)
+        way.cut(stay_open=True)
+        worker.wait_metric("fanfare_worker_running_partitions", 4, 30)
+        storm.wait_more(4000)
+
+
+def test_primary_cut_off_serves_its_edges(storm, pair, ways):
+    """Split: worker and one edge go to the new primary, the other edge stays with the old one for a while;
+    a second worker goes on writing there. It heals: the old primary is a replica and forgets what it had."""
+    old_way, new_way = ways.open(pair.primary), ways.open(pair.primary)
+    second = storm.worker(redis=old_way, group=f"{storm.topic}-old")
+    worker = storm.worker(redis=new_way)
+    storm.edge(redis=old_way)
+    storm.edge(redis=new_way)
+    with storm.load("Redis: old primary cut off, serves its worker and edge; split and heal"):
+        tail_lost(storm, pair)
+        pair.replica.client().replicaof("no", "one")
+        new_way.lead_to(pair.replica)
+        worker.wait_metric("fanfare_worker_running_partitions", 4, 30)
+        storm.wait_more(4000)
+        assert pair.primary.client().role()[0] == pair.replica.client().role()[0] == b"master"
+        second.wait_metric("fanfare_worker_running_partitions", 4, 30)
+        pair.primary.client().replicaof("127.0.0.1", pair.replica.port)  # healed
+        old_way.lead_to(pair.replica)
+        second.wait_metric("fanfare_worker_running_partitions", 4, 30)
+        storm.wait_more(4000)
+    refused = sum(w.metrics().total("fanfare_worker_cas_refusals_total") for w in (worker, second))
+    assert refused >= 1
