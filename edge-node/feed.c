@@ -68,9 +68,9 @@ void feed_tail(struct feed *f, int shard, struct plog *p, bool on)
     ask(f, id);
 }
 
-void feed_want(struct feed *f, int shard, struct plog *p, uint64_t pos, bool backward)
+void feed_want(struct feed *f, int shard, struct plog *p, uint64_t pos, uint64_t how)
 {
-    uint64_t want = (pos + 1) | (backward ? PLOG_WANT_BACKWARD : 0);
+    uint64_t want = (pos + 1) | how;
     _Atomic uint64_t *mine = &p->wants[shard * PLOG_WANTS], *place = NULL;
 
     for (int i = 0; i < PLOG_WANTS; i++) {
@@ -187,7 +187,7 @@ static void tidy_plog(struct feed *f, struct plog *p, uint64_t now)
             feed_start_plog(f, p); /* its last try found nothing */
         else if (state == PLOG_READY)
             feed_serve_wants(f, p);
-    } else if (p->settled && !p->starting && !p->fetches) {
+    } else if (p->settled && !p->starting && !p->fetches && !p->deeps) {
         atomic_store(&f->plogs[p->id], NULL);
         f->bytes -= p->bytes_counted;
         turns_retire(f->turns, p, retire_plog);
@@ -278,6 +278,7 @@ struct feed *feed_new(const struct edge_conf *conf, const struct namespaces *nss
     for (uint32_t i = 0; i < nss->count; i++)
         f->topics[i].ns = &nss->v[i];
     list_init(&f->groups);
+    list_init(&f->deeps);
     ev_async_init(&f->asked, on_asked);
     ev_async_init(&f->stop, on_stop);
     ev_timer_init(&f->tick, on_tick, 0.1, 0.1);
@@ -296,6 +297,7 @@ static void begin(struct feed *f)
 static void end(struct feed *f)
 {
     feed_groups_free(f);
+    feed_deep_stop(f);
     feed_link_stop(&f->history);
     feed_link_stop(&f->control);
     ev_timer_stop(f->loop, &f->tick);

@@ -62,7 +62,7 @@ bool feed_is_ready(struct feed *f, char *why, size_t why_size);
 const struct topic_view *feed_topic(const struct feed *f, uint32_t ns_index);
 struct plog *feed_plog(const struct feed *f, uint32_t id);
 void feed_tail(struct feed *f, int shard, struct plog *p, bool on);
-/* Asks for the page of history after pos (or that ends at pos). Idempotent; the shard is woken with
- * the plog's bit when something came, and asks again for what it still needs: no more than
+/* Asks for the page of history after pos: 0, or as PLOG_WANT_… say. Idempotent; the shard is woken
+ * with the plog's bit when something came, and asks again for what it still needs: no more than
  * PLOG_WANTS are kept, and the first ones stay. */
-void feed_want(struct feed *f, int shard, struct plog *p, uint64_t pos, bool backward);
+void feed_want(struct feed *f, int shard, struct plog *p, uint64_t pos, uint64_t how);

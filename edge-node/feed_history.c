@@ -131,6 +131,51 @@ static void make_room(struct feed *f)
     }
 }
 
+void feed_add_page(struct feed *f, struct plog *p, struct plog_page *page)
+{
+    make_room(f);
+    plog_add_page(p, page);
+    feed_count_bytes(f, p);
+    feed_signal(f, p);
+}
+
+/* The region has nothing that follows pos at once (page: what it has later; NULL: nothing, its stream is
+ * gone or rebuilding). True: Kafka is asked. A page with a hole that Kafka can't fill is final. */
+static bool goes_deep(struct fetch *x, struct plog_page *page)
+{
+    if (x->backward || x->want & PLOG_WANT_REGION || (page && page->from == page->asked))
+        return false;
+    if (page)
+        x->p->region_from = page->from;
+    if (page && atomic_load(&x->p->kafka_low) > page->from) {
+        page->final = true;
+        return false;
+    }
+    if (!feed_deep_can(x->p, x->pos))
+        return false;
+    feed_deep_start(x->f, x->p, x->pos);
+    return true;
+}
+
+static void take_page(struct fetch *x, size_t n)
+{
+    struct plog_page *page = NULL;
+
+    if (n || x->backward)
+        page = page_builder_take(x->b, x->backward ? x->pos : x->last, clock_mono_ms());
+    else
+        page_builder_free(x->b); /* that proves nothing; the tick asks again */
+    /* A page that serves nobody who waits would only make them ask again at once. */
+    if (goes_deep(x, page) || !page ||
+        !(page->final || x->backward || x->want & PLOG_WANT_REGION)) {
+        free(page);
+        return;
+    }
+    METRIC_ADD(history_fetches, 1);
+    METRIC_ADD(history_records, n);
+    feed_add_page(x->f, x->p, page);
+}
+
 static void on_page_done(void *arg, int err, const char *msg)
 {
     struct fetch *x = arg;
@@ -146,17 +191,10 @@ static void on_page_done(void *arg, int err, const char *msg)
         f->history.tries = 0;
     if (err == -EREMOTEIO)
         log_warn("redis_error", " link=history why=%s", log_value(slice_of(msg)));
-    /* Nothing above pos: the stream is gone or rebuilding. That proves nothing: no page. */
-    if (err || (!n && !x->backward)) {
+    if (err)
         page_builder_free(x->b); /* nobody is woken: the tick asks again */
-    } else {
-        METRIC_ADD(history_fetches, 1);
-        METRIC_ADD(history_records, n);
-        make_room(f);
-        plog_add_page(p, page_builder_take(x->b, x->backward ? x->pos : x->last, clock_mono_ms()));
-        feed_count_bytes(f, p);
-        feed_signal(f, p);
-    }
+    else
+        take_page(x, n);
     free(x);
     feed_serve_wants(f, p);
 }
@@ -181,7 +219,7 @@ static void note_under_way(struct plog *p, uint64_t want)
 
 static void fetch(struct feed *f, struct plog *p, uint64_t want)
 {
-    uint64_t pos = (want & ~PLOG_WANT_BACKWARD) - 1;
+    uint64_t pos = PLOG_WANT_POS(want);
     bool backward = want & PLOG_WANT_BACKWARD;
     static const struct redis_entries_ops ops = {.entry = on_page_entry, .done = on_page_done};
     char key[KEY_MAX], id[ENTRY_ID_MAX + 1], count[24];
@@ -191,7 +229,7 @@ static void fetch(struct feed *f, struct plog *p, uint64_t want)
                                               (unsigned long long)feed_page_count(p))};
 
     *x = (struct fetch){.f = f, .p = p, .want = want, .pos = pos, .backward = backward};
-    x->b = page_builder_new(pos, backward);
+    x->b = page_builder_new(pos, backward, PLOG_PAGE_BYTES);
     note_under_way(p, want);
     if (backward) {
         at.n = entry_id_print(id, pos);
@@ -206,9 +244,26 @@ static void fetch(struct feed *f, struct plog *p, uint64_t want)
                       (struct slice[]){SLICE("XRANGE"), k, at, SLICE("+"), SLICE("COUNT"), n});
 }
 
-static bool is_there(const struct plog *p, uint64_t pos, bool backward)
+static bool is_there(const struct plog *p, uint64_t want)
 {
-    return backward ? plog_page_before(p, pos) != NULL : plog_page_at(p, pos) != NULL;
+    uint64_t pos = PLOG_WANT_POS(want);
+
+    if (want & PLOG_WANT_BACKWARD)
+        return plog_page_before(p, pos) != NULL;
+    return plog_page_at(p, pos, want & PLOG_WANT_REGION) != NULL;
+}
+
+static void serve(struct feed *f, struct plog *p, uint64_t want)
+{
+    uint64_t pos = PLOG_WANT_POS(want);
+    bool deep = !(want & (PLOG_WANT_BACKWARD | PLOG_WANT_REGION));
+
+    if (is_under_way(p, want) || is_there(p, want) || (deep && feed_deep_has(f, p, pos)))
+        return;
+    if (deep && pos < p->region_from && feed_deep_can(p, pos))
+        feed_deep_start(f, p, pos);
+    else
+        fetch(f, p, want);
 }
 
 void feed_serve_wants(struct feed *f, struct plog *p)
@@ -217,10 +272,7 @@ void feed_serve_wants(struct feed *f, struct plog *p)
         return;
     for (int i = 0; i < f->shard_count * PLOG_WANTS && p->fetches < FETCHES_MAX; i++) {
         uint64_t want = atomic_load_explicit(&p->wants[i], memory_order_relaxed);
-        uint64_t pos = (want & ~PLOG_WANT_BACKWARD) - 1;
-        if (!want || !atomic_compare_exchange_strong(&p->wants[i], &want, 0))
-            continue;
-        if (!is_under_way(p, want) && !is_there(p, pos, want & PLOG_WANT_BACKWARD))
-            fetch(f, p, want);
+        if (want && atomic_compare_exchange_strong(&p->wants[i], &want, 0))
+            serve(f, p, want);
     }
 }

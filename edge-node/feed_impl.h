@@ -79,6 +79,8 @@ struct feed {
     struct link control; /* topics, beacon, CLIENT UNBLOCK */
     struct link history; /* pages */
     struct list groups;
+    struct list deeps; /* struct deep, feed_deep.c */
+    uint32_t deep_count;
     struct topic *topics; /* one a namespace */
     _Atomic(struct plog *) plogs[FEED_PLOGS_MAX];
     uint32_t plog_top; /* highest id in use + 1 */
@@ -115,6 +117,13 @@ void feed_groups_restart(struct feed *f);
 /* feed_history.c */
 void feed_start_plog(struct feed *f, struct plog *p); /* finds its position, then tails it */
 void feed_serve_wants(struct feed *f, struct plog *p);
+void feed_add_page(struct feed *f, struct plog *p, struct plog_page *page); /* and signals */
+
+/* feed_deep.c */
+bool feed_deep_can(const struct plog *p, uint64_t pos); /* Kafka has some of what follows pos */
+bool feed_deep_has(const struct feed *f, const struct plog *p, uint64_t pos); /* under way */
+void feed_deep_start(struct feed *f, struct plog *p, uint64_t pos);
+void feed_deep_stop(struct feed *f);
 
 /* feed_topic.c */
 void feed_topics_poll(struct feed *f);

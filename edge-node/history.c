@@ -121,7 +121,7 @@ static void forward(struct history_req *q)
 
     while (q->pos < t->cursor && !is_full(q)) {
         struct records r;
-        if (hub_older(&q->w, q->pos, &r) != 0)
+        if (hub_older(&q->w, q->pos, q->has_since ? 0 : PLOG_WANT_REGION, &r) != 0)
             return;
         if (q->has_since && q->pos && q->pos < r.from) {
             fail(q, ERROR_UNRECOVERABLE_POSITION);
@@ -186,7 +186,7 @@ static void reverse(struct history_req *q)
         const struct plog_page *page = plog_page_before(t->p, q->pos);
         if (!page) {
             waiter_move(&q->w, &t->waiting);
-            feed_want(q->w.ch->h->feed, q->w.ch->h->index, t->p, q->pos, true);
+            feed_want(q->w.ch->h->feed, q->w.ch->h->index, t->p, q->pos, PLOG_WANT_BACKWARD);
             return;
         }
         take_page(q, page);

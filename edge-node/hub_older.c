@@ -135,13 +135,13 @@ static int later(struct waiter *w)
     return -EAGAIN;
 }
 
-static const struct plog_page *page_at(struct tail *t, uint64_t pos)
+static const struct plog_page *page_at(struct tail *t, uint64_t pos, bool region)
 {
     const struct plog_page *page = t->page;
 
-    if (t->page_turn == t->h->turn && page->asked <= pos && pos < page->upto)
+    if (t->page_turn == t->h->turn && plog_page_serves(page, pos, region))
         return page;
-    page = plog_page_at(t->p, pos);
+    page = plog_page_at(t->p, pos, region);
     if (page) {
         t->page = page;
         t->page_turn = t->h->turn;
@@ -149,18 +149,18 @@ static const struct plog_page *page_at(struct tail *t, uint64_t pos)
     return page;
 }
 
-static int from_page(struct waiter *w, uint64_t after, struct records *ret)
+static int from_page(struct waiter *w, uint64_t after, uint64_t how, struct records *ret)
 {
     struct tail *t = w->ch->tail;
     struct hub *h = t->h;
     struct channel_key key = key_of(w->ch);
-    const struct plog_page *page = page_at(t, after);
+    const struct plog_page *page = page_at(t, after, how & PLOG_WANT_REGION);
 
     if (!page && h->fed) /* those who wait for their first one ask before it does */
         return later(w);
     if (!page) {
         waiter_move(w, &t->waiting);
-        feed_want(h->feed, h->index, t->p, after, false);
+        feed_want(h->feed, h->index, t->p, after, how);
         return -EAGAIN;
     }
     h->fed = true;
@@ -172,13 +172,13 @@ static int from_page(struct waiter *w, uint64_t after, struct records *ret)
 
 /* ---- all of it ---- */
 
-int hub_older(struct waiter *w, uint64_t after, struct records *ret)
+int hub_older(struct waiter *w, uint64_t after, uint64_t how, struct records *ret)
 {
     int rc = from_links(w->ch, after, ret);
 
     if (rc == -E2BIG)
         rc = from_scan(w->ch, after, ret);
     if (rc == -ENOENT)
-        return from_page(w, after, ret);
+        return from_page(w, after, how, ret);
     return rc == -EAGAIN ? later(w) : rc;
 }

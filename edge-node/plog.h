@@ -90,13 +90,15 @@ enum plog_state {
 };
 
 /* One page of the older part: every record in (from, upto]. It was asked for from `asked` on; where
- * asked < from, what lies between is missing in Redis. */
+ * asked < from, what lies between is missing: in the region only, unless the page is final. */
 struct plog_page {
     _Atomic(struct plog_page *) next; /* feed cuts the list at its end */
     uint64_t asked, from, upto;
     uint64_t born_ms;
     bool backward; /* fetched for a reader that goes backwards */
     uint32_t count;
+    bool final; /* nothing is missing, or Kafka doesn't have it either */
+    bool deep;  /* a segment of deep history: the next one begins at upto */
     size_t used;
     const struct plog_rec *buckets[PAGE_BUCKETS]; /* oldest of each */
     _Alignas(8) char data[];
@@ -117,6 +119,7 @@ struct plog {
     _Atomic uint64_t kafka_low, kafka_end;     /* greatest seen in the beacon, positions */
     _Atomic uint64_t beacon_ms;                /* own monotonic time of the beacon's last change */
     _Atomic int beacon_state;                  /* enum beacon_state */
+    _Atomic uint64_t full_ms; /* when deep history had no room; own monotonic time */
 
     /* shards write, feed reads: who tails it, and the positions each wants history after (+1, 0 =
      * none; the top bit asks for the page that ends there instead); feed sets to 0 what it takes */
@@ -131,11 +134,16 @@ struct plog {
     uint64_t beacon_counter;
     uint32_t fetches;      /* history replies under way … */
     uint64_t under_way[4]; /* … and the wants they serve; FETCHES_MAX */
+    uint32_t deeps;        /* searches for segments under way */
+    uint64_t region_from;  /* the region's stream begins behind it, as last seen */
     bool starting;
     bool settled; /* GONE, and no shard's turn is left that could still begin to tail it */
 };
 
+/* What page is wanted: a position + 1, and how. Deep: what the region lacks, from Kafka. */
 #define PLOG_WANT_BACKWARD (1ull << 63)
+#define PLOG_WANT_REGION   (1ull << 62) /* forward, and not deep */
+#define PLOG_WANT_POS(w)   (((w) & ~(PLOG_WANT_BACKWARD | PLOG_WANT_REGION)) - 1)
 
 struct plog *plog_new(const char *log, int32_t partition, uint32_t id, int shards);
 void plog_free(struct plog *p); /* only when no reader can hold it */
@@ -156,7 +164,8 @@ bool plog_evict(struct plog *p, struct turns *t);
 
 /* A page under construction; entries must ascend. */
 struct page_builder;
-struct page_builder *page_builder_new(uint64_t asked, bool backward);
+#define PLOG_PAGE_BYTES MIB(1)
+struct page_builder *page_builder_new(uint64_t asked, bool backward, size_t bound);
 void page_builder_add(struct page_builder *b, const struct entry *e, uint64_t hash);
 size_t page_builder_count(const struct page_builder *b);
 /* Ends it at upto (>= the last record), or where a hole or its size ended it; frees the builder.
@@ -221,8 +230,14 @@ int plog_walk(const struct plog *p, const struct plog_view *v, uint64_t after,
 void plog_walk_begin(struct plog_walk *w, const struct channel_key *key, size_t steps);
 
 /* The page that was asked for what follows pos: page->asked <= pos < page->upto; or, backward, one
- * with page->from < pos <= page->upto. NULL: ask feed. */
-const struct plog_page *plog_page_at(const struct plog *p, uint64_t pos);
+ * with page->from < pos <= page->upto. region: one that isn't final is good enough. NULL: ask
+ * feed. */
+const struct plog_page *plog_page_at(const struct plog *p, uint64_t pos, bool region);
+static inline bool plog_page_serves(const struct plog_page *page, uint64_t pos, bool region)
+{
+    return !page->backward && page->asked <= pos && pos < page->upto &&
+           (page->final || region || pos >= page->from);
+}
 const struct plog_page *plog_page_before(const struct plog *p, uint64_t pos);
 /* All records of a channel in the page, ascending; replaces what is in out. */
 void plog_page_channel(const struct plog_page *page, const struct channel_key *key,

@@ -16,23 +16,23 @@
 #define LOAD(p)     atomic_load_explicit(p, memory_order_acquire)
 #define STORE(p, v) atomic_store_explicit(p, v, memory_order_release)
 
-#define PAGE_BYTES  MIB(1) /* a page takes no further record above it */
-
 struct page_builder {
     uint64_t asked;
+    size_t bound; /* no further record above it */
     bool backward;
-    bool ended; /* takes no more: a hole, or PAGE_BYTES */
+    bool ended; /* takes no more: a hole, or the bound */
     size_t count;
     uint64_t last;        /* position of the last one taken */
     uint64_t oldest_prev; /* prev of the entry with the lowest position */
     struct buf recs;
 };
 
-struct page_builder *page_builder_new(uint64_t asked, bool backward)
+struct page_builder *page_builder_new(uint64_t asked, bool backward, size_t bound)
 {
     struct page_builder *b = mem_zalloc(sizeof(*b));
 
     b->asked = asked;
+    b->bound = bound;
     b->backward = backward;
     return b;
 }
@@ -74,7 +74,7 @@ void page_builder_add(struct page_builder *b, const struct entry *e, uint64_t ha
         b->oldest_prev = e->prev;
     b->count++;
     b->last = e->pos;
-    b->ended = end >= PAGE_BYTES;
+    b->ended = end >= b->bound;
     buf_add(&b->recs, &head, offsetof(struct plog_rec, bytes));
     buf_slice(&b->recs, e->channel);
     buf_slice(&b->recs, e->tags);
@@ -122,6 +122,7 @@ struct plog_page *page_builder_take(struct page_builder *b, uint64_t upto, uint6
     page->upto = b->ended && !b->backward ? b->last : upto;
     page->born_ms = now_ms;
     page->backward = b->backward;
+    page->final = page->from == page->asked;
     page->used = b->recs.n;
     page->count = (uint32_t)b->count;
     if (b->backward)
@@ -157,10 +158,10 @@ bool plog_evict_page(struct plog *p, struct turns *t)
     return true;
 }
 
-const struct plog_page *plog_page_at(const struct plog *p, uint64_t pos)
+const struct plog_page *plog_page_at(const struct plog *p, uint64_t pos, bool region)
 {
     for (const struct plog_page *page = LOAD(&p->pages); page; page = LOAD(&page->next))
-        if (!page->backward && page->asked <= pos && pos < page->upto)
+        if (plog_page_serves(page, pos, region))
             return page;
     return NULL;
 }

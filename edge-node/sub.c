@@ -222,7 +222,7 @@ static void pull(struct sub *sub)
     struct records r;
 
     while (sub->pos < t->cursor) {
-        if (hub_older(&sub->w, sub->pos, &r) != 0)
+        if (hub_older(&sub->w, sub->pos, 0, &r) != 0)
             return;
         if (sub->pos < r.from) {
             sub_gap(sub);
@@ -285,7 +285,7 @@ static bool begin_behind(struct sub *sub)
     uint64_t asked = sub->pos;
     struct records r;
 
-    if (hub_older(&sub->w, asked, &r) != 0)
+    if (hub_older(&sub->w, asked, 0, &r) != 0)
         return false;
     if (asked < r.from)
         return begin_now(sub);
@@ -332,17 +332,34 @@ static void sub_try(struct hub *h, struct waiter *w)
     }
 }
 
+/* The reply's time is up, and the page isn't here. Kafka has all that follows: the rest comes as
+ * pushes. Kafka no longer has it: nobody has. Not known, or no room for it: an error. */
+static void expire_behind(struct hub *h, struct sub *sub)
+{
+    const struct plog *p = sub->w.ch->tail->p;
+    uint64_t low = atomic_load(&p->kafka_low), full = atomic_load(&p->full_ms);
+
+    if (full && h->now_ms < full + ANSWER_MS) {
+        fail(sub, ERROR_TOO_MANY_REQUESTS, NULL);
+    } else if (!low || !beacon_is_fresh(h, p)) {
+        fail(sub, ERROR_INTERNAL, NULL);
+    } else if (low <= sub->pos + 1) {
+        answer(sub, true, sub->pos);
+    } else {
+        begin_now(sub); /* it goes on with the plog's next growth, or the tick */
+    }
+}
+
 static void sub_expire(struct hub *h, struct waiter *w)
 {
     struct sub *sub = sub_of(w);
     struct tail *t = sub->w.ch->tail;
     bool server = sub->server;
 
-    if (t && t->ready && sub->recover && !sub->foreign && !strcmp(sub->epoch, t->p->log) &&
-        sub->pos > t->cursor) {
-        if (begin_ahead(h, sub) && !server)
-            waiter_move(w, &h->todo);
-    } else {
+    if (!t || !t->ready || !sub->recover || sub->foreign || strcmp(sub->epoch, t->p->log) != 0)
         fail(sub, ERROR_INTERNAL, NULL);
-    }
+    else if (sub->pos <= t->cursor)
+        expire_behind(h, sub);
+    else if (begin_ahead(h, sub) && !server)
+        waiter_move(w, &h->todo);
 }

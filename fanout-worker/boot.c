@@ -17,6 +17,7 @@
 
 #define STREAMS_BYTES MIB(256) /* all streams together where Redis has no bound either */
 #define STREAM_MIN    KIB(256)
+#define HISTORY_BYTES MIB(32)
 
 int64_t boot_info_number(struct slice info, const char *name)
 {
@@ -47,6 +48,13 @@ int64_t boot_stream_bytes(int64_t configured, int64_t maxmemory, int32_t partiti
     if (configured > 0)
         return configured;
     return each < (int64_t)STREAM_MIN ? (int64_t)STREAM_MIN : each;
+}
+
+int64_t boot_history_bytes(int64_t configured, int64_t maxmemory)
+{
+    if (configured > 0)
+        return configured;
+    return maxmemory > 0 ? maxmemory / 20 : (int64_t)HISTORY_BYTES;
 }
 
 static int check_memory(struct boot *bt, struct redis_sync *rs, char why[BOOT_WHY])

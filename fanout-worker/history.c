@@ -8,58 +8,33 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "common/base/clock.h"
 #include "common/runtime/log.h"
 #include "common/runtime/namespace.h"
 #include "common/runtime/proc.h"
 
+#include "fanout-worker/deep.h"
 #include "fanout-worker/history_impl.h"
+#include "fanout-worker/pump.h"
 #include "fanout-worker/registry.h"
 #include "fanout-worker/source_kafka.h"
 #include "fanout-worker/worker_conf.h"
 
 #define REFRESH_MS  5000
+#define TICK_S      0.2
 #define LEADERS_MAX 65536
 
 static void ring(void *arg)
 {
     struct history *h = arg;
 
-    pthread_mutex_lock(&h->lock);
-    h->rung = true;
-    pthread_cond_signal(&h->cond);
-    pthread_mutex_unlock(&h->lock);
+    ev_async_send(h->loop, &h->bell);
 }
 
-/* False: stop. */
-static bool wait_bell(struct history *h, long ms)
+bool history_stopping(const struct history *h)
 {
-    struct timespec t;
-    bool stop;
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    t.tv_nsec += ms * 1000000;
-    t.tv_sec += t.tv_nsec / 1000000000;
-    t.tv_nsec %= 1000000000;
-    pthread_mutex_lock(&h->lock);
-    while (!h->rung && !h->stop && pthread_cond_timedwait(&h->cond, &h->lock, &t) == 0)
-        ;
-    h->rung = false;
-    stop = h->stop;
-    pthread_mutex_unlock(&h->lock);
-    return !stop;
-}
-
-bool history_stopping(struct history *h)
-{
-    bool stop;
-
-    pthread_mutex_lock(&h->lock);
-    stop = h->stop;
-    pthread_mutex_unlock(&h->lock);
-    return stop;
+    return atomic_load(&h->stop);
 }
 
 void history_answer(struct history *h, struct history_job *j)
@@ -179,12 +154,20 @@ static void tell_counts(struct history *h, bool asked)
 
 /* ---- logs ---- */
 
+static void know_log(struct history_topic *t, const struct log_record *rec, const int32_t *earlier,
+                     size_t earlier_count)
+{
+    t->log = *rec;
+    memcpy(t->earlier, earlier, earlier_count * sizeof(*earlier));
+    t->earlier_count = earlier_count;
+}
+
 static void tell_log(struct history *h, struct history_job *j, const struct log_record *rec)
 {
     j->kind = HISTORY_LOG;
     j->rec = *rec;
     j->earlier_count = logs_earlier(registry_logs(h->reg), rec->topic, rec->n, j->earlier);
-    h->topics[j->topic].n = rec->n;
+    know_log(&h->topics[j->topic], rec, j->earlier, j->earlier_count);
     history_answer(h, j);
 }
 
@@ -193,7 +176,7 @@ static void tell_newer_logs(struct history *h)
     for (uint32_t i = 0; i < h->nss->count; i++) {
         const struct log_record *rec = logs_newest(registry_logs(h->reg), h->nss->v[i].topic);
 
-        if (rec && !h->nss->v[i].conf->log_id[0] && rec->n > h->topics[i].n)
+        if (rec && !h->nss->v[i].conf->log_id[0] && rec->n > h->topics[i].log.n)
             tell_log(h, job_new(HISTORY_LOG, i), rec);
     }
 }
@@ -239,22 +222,42 @@ static void serve_jobs(struct history *h)
         history_answer_facts(h, &facts);
 }
 
+static void on_bell(struct ev_loop *loop, ev_async *w, int events)
+{
+    struct history *h = w->data;
+
+    (void)events;
+    if (h->stop)
+        ev_break(loop, EVBREAK_ALL);
+    else
+        serve_jobs(h);
+}
+
+static void on_tick(struct ev_loop *loop, ev_timer *w, int events)
+{
+    struct history *h = w->data;
+    uint64_t now = clock_mono_ms();
+
+    (void)loop;
+    (void)events;
+    if (registry_poll(h->reg) > 0)
+        tell_newer_logs(h);
+    if (now - h->refreshed_ms >= REFRESH_MS) {
+        h->refreshed_ms = now;
+        tell_counts(h, h->owed_counts);
+    }
+}
+
 static void *history_main(void *arg)
 {
     struct history *h = arg;
-    uint64_t refreshed = clock_mono_ms(), now;
 
     proc_thread_role("history");
-    while (wait_bell(h, 200)) {
-        serve_jobs(h);
-        if (registry_poll(h->reg) > 0)
-            tell_newer_logs(h);
-        now = clock_mono_ms();
-        if (now - refreshed >= REFRESH_MS) {
-            refreshed = now;
-            tell_counts(h, h->owed_counts);
-        }
-    }
+    h->refreshed_ms = clock_mono_ms();
+    h->deep = deep_new(h);
+    ev_timer_start(h->loop, &h->tick);
+    ev_run(h->loop, 0);
+    deep_free(h->deep);
     return NULL;
 }
 
@@ -263,16 +266,17 @@ struct history *history_new(const struct worker_conf *conf, const struct namespa
 {
     struct history *h = mem_zalloc(sizeof(*h));
     rd_kafka_conf_t *rc = kafka_conf_new(conf, KAFKA_READER, why, why_size);
-    pthread_condattr_t attr;
 
     h->conf = conf;
     h->nss = nss;
     h->topics = mem_zalloc(nss->count * sizeof(*h->topics));
     inbox_init(&h->inbox, ring, h);
-    pthread_mutex_init(&h->lock, NULL);
-    pthread_condattr_init(&attr);
-    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-    pthread_cond_init(&h->cond, &attr);
+    h->loop = ev_loop_new(EVFLAG_AUTO);
+    must(h->loop);
+    ev_async_init(&h->bell, on_bell);
+    ev_async_start(h->loop, &h->bell);
+    ev_timer_init(&h->tick, on_tick, TICK_S, TICK_S);
+    h->bell.data = h->tick.data = h;
     if (rc)
         h->rk = rd_kafka_new(RD_KAFKA_CONSUMER, rc, why, why_size);
     if (!h->rk) {
@@ -287,15 +291,18 @@ struct history *history_new(const struct worker_conf *conf, const struct namespa
     return h;
 }
 
-void history_start(struct history *h, struct registry *take_reg, struct inbox *reply)
+void history_start(struct history *h, const struct history_opts *opts, struct registry *take_reg,
+                   struct inbox *reply)
 {
+    h->opts = *opts;
     h->reg = take_reg;
     h->reply = reply;
     for (uint32_t i = 0; i < h->nss->count; i++) {
-        const struct log_record *rec = logs_newest(registry_logs(h->reg), h->nss->v[i].topic);
+        const struct pump_topic_boot *tb = &opts->topics[i];
 
-        h->topics[i].n = rec ? rec->n : 0;
+        know_log(&h->topics[i], &tb->log, tb->earlier, tb->earlier_count);
     }
+    h->opts.topics = NULL; /* copied */
     must(pthread_create(&h->thread, NULL, history_main, h) == 0);
     h->started = true;
 }
@@ -310,10 +317,8 @@ void history_stop(struct history *h)
     struct history_job *j, *next;
 
     if (h->started) {
-        pthread_mutex_lock(&h->lock);
         h->stop = true;
-        pthread_cond_signal(&h->cond);
-        pthread_mutex_unlock(&h->lock);
+        ring(h);
         pthread_join(h->thread, NULL);
     }
     list_for_each_safe(j, next, &h->inbox.items, link)
@@ -325,6 +330,7 @@ void history_stop(struct history *h)
     }
     free(h->topics);
     registry_close(h->reg);
+    ev_loop_destroy(h->loop);
     if (h->rk)
         rd_kafka_destroy_flags(h->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);
     free(h);

@@ -18,6 +18,9 @@ struct history;
 struct namespaces;
 struct registry;
 struct worker_conf;
+struct worker_metrics;
+struct scripts;
+struct pump_topic_boot;
 
 enum history_kind {
     HISTORY_FACTS,  /* low and end of a partition; compares the record at pos, if pos != 0 */
@@ -63,6 +66,13 @@ int history_count(struct history *h, int32_t *ret_partitions, char *why,
                   size_t why_size) _must_check_;
 /* Boot: the cluster's id, "" if it has none. */
 void history_cluster(struct history *h, char *dst, size_t size);
-void history_start(struct history *h, struct registry *take_reg, struct inbox *reply);
+struct history_opts {
+    const struct pump_topic_boot *topics; /* one a namespace, in order; copied */
+    const struct scripts *scripts;
+    struct worker_metrics *metrics;
+    int64_t history_bytes; /* all segments of deep history together */
+};
+void history_start(struct history *h, const struct history_opts *opts, struct registry *take_reg,
+                   struct inbox *reply);
 void history_post(struct history *h, struct history_job *take_job);
 void history_stop(struct history *h); /* joins the thread and frees */

@@ -142,9 +142,9 @@ static void fetch_records(struct history *h, struct list *jobs)
     rd_kafka_topic_partition_list_destroy(l);
 }
 
-void history_answer_facts(struct history *h, struct list *jobs)
+static void look(struct history *h, struct list *jobs)
 {
-    struct history_job *j, *next;
+    struct history_job *j;
     uint64_t began;
     bool enough = false;
 
@@ -160,12 +160,31 @@ void history_answer_facts(struct history *h, struct list *jobs)
         enough = j->err < 0 && clock_mono_ms() - began >= FACTS_SLOW_MS;
     }
     fetch_records(h, jobs);
-    list_for_each_safe(j, next, jobs, link) {
+    list_for_each(j, jobs, link) {
         if (j->pending) {
             j->err = -ETIMEDOUT;
             snprintf(j->why, sizeof(j->why), "the record at offset %lld could not be fetched",
                      (long long)j->pos - 1);
         }
-        history_answer(h, j);
     }
+}
+
+void history_answer_facts(struct history *h, struct list *jobs)
+{
+    struct history_job *j, *next;
+
+    look(h, jobs);
+    list_for_each_safe(j, next, jobs, link)
+        history_answer(h, j);
+}
+
+void history_look(struct history *h, struct history_job *j)
+{
+    struct list one;
+
+    list_init(&one);
+    list_init(&j->link);
+    list_add_tail(&one, &j->link);
+    look(h, &one);
+    list_del(&j->link);
 }

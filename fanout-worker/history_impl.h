@@ -4,6 +4,9 @@
  */
 #pragma once
 
+#include <ev.h>
+#include <stdatomic.h>
+
 #include <librdkafka/rdkafka.h>
 
 #include "fanout-worker/history.h"
@@ -12,7 +15,9 @@
 
 struct history_topic {
     rd_kafka_topic_t *rkt; /* keeps the topic among those whose metadata is asked for */
-    uint32_t n;            /* newest log that the pump was told of */
+    struct log_record log; /* newest one that the pump was told of; n = 0: configured */
+    int32_t earlier[LOGS_EARLIER_MAX];
+    size_t earlier_count;
     int32_t *leaders;
     int32_t leader_count;
 };
@@ -22,16 +27,23 @@ struct history {
     const struct namespaces *nss;
     rd_kafka_t *rk;
     struct history_topic *topics;
+    struct history_opts opts;
     struct registry *reg;
+    struct deep *deep;
     struct inbox inbox, *reply;
+    struct ev_loop *loop;
+    ev_async bell;
+    ev_timer tick;
+    uint64_t refreshed_ms;
     pthread_t thread;
-    pthread_mutex_t lock; /* guards rung and stop */
-    pthread_cond_t cond;
-    bool rung, stop, started;
+    _Atomic bool stop;
+    bool started;
     bool owed_counts; /* somebody waits for counts, and the request failed */
 };
 
-bool history_stopping(struct history *h);
+bool history_stopping(const struct history *h);
 void history_answer(struct history *h, struct history_job *j); /* moves j to the pump */
 /* Answers each job of the list; it is garbage afterwards. */
 void history_answer_facts(struct history *h, struct list *jobs);
+/* One HISTORY_FACTS job, filled at once; the caller's. */
+void history_look(struct history *h, struct history_job *j);

@@ -96,6 +96,12 @@ static int start(struct worker *w, char why[BOOT_WHY])
         .partitions = bt->partitions,
         .events = &pump_source_events,
     };
+    struct history_opts history_opts = {
+        .topics = bt->topics,
+        .scripts = &bt->scripts,
+        .metrics = &w->metrics,
+        .history_bytes = boot_history_bytes(w->conf.history_bytes, bt->maxmemory),
+    };
     struct source *src;
 
     w->pump = pump_new(&opts);
@@ -103,7 +109,7 @@ static int start(struct worker *w, char why[BOOT_WHY])
     src = source_kafka_new(&src_opts, why, BOOT_WHY);
     if (!src)
         return -1;
-    history_start(bt->history, bt->registry, pump_inbox(w->pump));
+    history_start(bt->history, &history_opts, bt->registry, pump_inbox(w->pump));
     bt->registry = NULL; /* history's now */
     w->status.registry_read = true;
     pump_start(w->pump, src, bt->history, wake_main, w);

@@ -13,6 +13,7 @@ enum script {
     SCRIPT_APPEND_OOM,
     SCRIPT_LAST,
     SCRIPT_TOPIC,
+    SCRIPT_SEGMENT,
     SCRIPT_COUNT
 };
 

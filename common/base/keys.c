@@ -33,6 +33,20 @@ size_t key_side(char dst[KEY_MAX], const char *log, int32_t partition)
     return printed(snprintf(dst, KEY_MAX, "ff:{%s:%d}:side", log, partition), KEY_MAX);
 }
 
+size_t key_segment(char dst[KEY_MAX], const char *log, int32_t partition, uint64_t from)
+{
+    return printed(
+        snprintf(dst, KEY_MAX, "ff:{%s:%d}:seg:%llu", log, partition, (unsigned long long)from),
+        KEY_MAX);
+}
+
+size_t key_segment_want(char dst[KEY_MAX], const char *log, int32_t partition, uint64_t from)
+{
+    return printed(snprintf(dst, KEY_MAX, "ff:{%s:%d}:seg:%llu:want", log, partition,
+                            (unsigned long long)from),
+                   KEY_MAX);
+}
+
 size_t key_topic(char dst[KEY_MAX], const char *topic)
 {
     return printed(snprintf(dst, KEY_MAX, "ff:topic:%s", topic), KEY_MAX);
@@ -125,6 +139,29 @@ static bool parse_worker(struct slice text, struct beacon_row *row)
         return false;
     memcpy(row->worker, text.p, text.n);
     return true;
+}
+
+size_t segment_want_print(char dst[KEY_MAX], const struct segment_want *w)
+{
+    return printed(
+        snprintf(dst, KEY_MAX, "%s %d %llu", w->log, w->partition, (unsigned long long)w->from),
+        KEY_MAX);
+}
+
+int segment_want_parse(struct slice text, struct segment_want *ret)
+{
+    struct segment_want w = {.partition = 0};
+    uint64_t partition;
+    struct slice log;
+
+    if (!take_until(&text, ' ', &log) || !log_id_is_valid(log) ||
+        !take_number(&text, ' ', INT32_MAX, &partition) ||
+        !take_number(&text, ' ', INT64_MAX, &w.from) || text.p)
+        return -EBADMSG;
+    memcpy(w.log, log.p, log.n);
+    w.partition = (int32_t)partition;
+    *ret = w;
+    return 0;
 }
 
 int beacon_parse(struct slice field, struct slice value, struct beacon_row *ret)

@@ -4,6 +4,10 @@
  *
  *   ff:{<log>:<p>}        stream: one (log, partition); entry.h
  *   ff:{<log>:<p>}:side   hash: last (position), fp (its fingerprint, decimal)
+ *   ff:{<log>:<p>}:seg:<from>        string: a segment of deep history; segment.h
+ *   ff:{<log>:<p>}:seg:<from>:want   string: somebody wants it; a worker that reads it keeps it alive
+ *   ff:want               list: "<log> <p> <from>", for any worker of the region
+ *   ff:segs, ff:segs:sum  zset of "<size> <key>" by the time it expires, and their sum in bytes
  *   ff:topic:<topic>      hash: n, log, partitions, partitioner, state (live | unmapped)
  *   ff:beacon             hash: a row for each worker (w:<id>) and each partition (p:<log>:<p>)
  *
@@ -23,12 +27,26 @@
 #define TOPIC_MAX     249 /* Kafka's own limit for a topic's name */
 #define KEY_MAX       320 /* any key below fits, with its NUL */
 #define KEY_BEACON    "ff:beacon"
+#define KEY_WANTS     "ff:want"
+#define KEY_SEGS      "ff:segs"
+#define KEY_SEGS_SUM  "ff:segs:sum"
 #define WORKER_ID_MAX 64
 
 size_t key_stream(char dst[KEY_MAX], const char *log, int32_t partition);
 size_t key_side(char dst[KEY_MAX], const char *log, int32_t partition);
+size_t key_segment(char dst[KEY_MAX], const char *log, int32_t partition, uint64_t from);
+size_t key_segment_want(char dst[KEY_MAX], const char *log, int32_t partition, uint64_t from);
 size_t key_topic(char dst[KEY_MAX], const char *topic);
 bool log_id_is_valid(struct slice s);
+
+/* An element of ff:want. */
+struct segment_want {
+    char log[LOG_ID_LEN + 1];
+    int32_t partition;
+    uint64_t from;
+};
+size_t segment_want_print(char dst[KEY_MAX], const struct segment_want *w);
+int segment_want_parse(struct slice text, struct segment_want *ret) _must_check_; /* 0, -EBADMSG */
 
 enum beacon_state {
     BEACON_LIVE,

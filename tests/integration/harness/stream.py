@@ -127,6 +127,12 @@ class FakeLog:
         pipe.execute()
         return positions
 
+    def lose(self, key, count):
+        """The next `count` positions of the key's partition are nowhere, in Kafka neither."""
+        p = self.partition(key)
+        self.last[p] += count
+        self.low[p] = self.last[p] + 1
+
     def trim(self, partition, keep):
         """Only the last `keep` entries stay, and Kafka has no more than they either."""
         self.low[partition] = self.last[partition] - keep + 1

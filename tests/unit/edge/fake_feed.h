@@ -96,8 +96,10 @@ void feed_tail(struct feed *f, int shard, struct plog *p, bool on)
         f->tailed[p->id] += on ? 1 : UINT32_MAX;
 }
 
-void feed_want(struct feed *f, int shard, struct plog *p, uint64_t pos, bool backward)
+void feed_want(struct feed *f, int shard, struct plog *p, uint64_t pos, uint64_t how)
 {
+    bool backward = how & PLOG_WANT_BACKWARD;
+
     (void)shard;
     for (size_t i = 0; i < f->wants_n[p->id]; i++)
         if (f->wants[p->id][i].pos == pos && f->wants[p->id][i].backward == backward)
@@ -187,7 +189,7 @@ static inline struct page_builder *fake_page(struct feed *f, const struct fake_w
                                              uint64_t *ret_upto)
 {
     struct fake_stream *s = w->s;
-    struct page_builder *b = page_builder_new(w->pos, w->backward);
+    struct page_builder *b = page_builder_new(w->pos, w->backward, PLOG_PAGE_BYTES);
 
     for (size_t i = 0; i < s->n - s->first && page_builder_count(b) < f->page_records; i++) {
         const struct fake_rec *r = &s->v[w->backward ? s->n - 1 - i : s->first + i];
@@ -207,10 +209,13 @@ static inline void fake_serve_one(struct feed *f, const struct fake_want *w)
     uint64_t upto = 0;
     struct page_builder *b = fake_page(f, w, &upto);
 
-    if (page_builder_count(b) || w->backward)
-        plog_add_page(w->s->p, page_builder_take(b, upto, 0));
-    else
+    if (page_builder_count(b) || w->backward) {
+        struct plog_page *page = page_builder_take(b, upto, 0);
+        page->final = true; /* what is lost is lost in Kafka, too */
+        plog_add_page(w->s->p, page);
+    } else {
         page_builder_free(b);
+    }
     fake_signal(f, w->s->p);
 }
 

@@ -23,7 +23,7 @@ static void end(struct plog *p, struct turns *t)
 static void add_page(struct plog *p, uint64_t asked, bool backward, const uint64_t *pos, size_t n,
                      uint64_t upto)
 {
-    struct page_builder *b = page_builder_new(asked, backward);
+    struct page_builder *b = page_builder_new(asked, backward, PLOG_PAGE_BYTES);
 
     for (size_t i = 0; i < n; i++) {
         struct entry e = entry_of(pos[i], pos[i] - 2, "c", SLICE("12345"));
@@ -62,20 +62,20 @@ static void test_pages_forward(void **state)
     struct plog *p = begin(&t, 100);
 
     (void)state;
-    assert_null(plog_page_at(p, 10));
+    assert_null(plog_page_at(p, 10, true));
     add_page(p, 10, false, (uint64_t[]){12, 14, 16}, 3, 16);
-    check_page(plog_page_at(p, 10), 10, 16, 3);
-    check_page(plog_page_at(p, 15), 10, 16, 3);
-    assert_null(plog_page_at(p, 9));
-    assert_null(plog_page_at(p, 16));
+    check_page(plog_page_at(p, 10, true), 10, 16, 3);
+    check_page(plog_page_at(p, 15, true), 10, 16, 3);
+    assert_null(plog_page_at(p, 9, true));
+    assert_null(plog_page_at(p, 16, true));
     assert_null(plog_page_before(p, 16)); /* the wrong direction */
     /* asked for what follows 30; the oldest that is left continues from 40: a gap */
     add_page(p, 30, false, (uint64_t[]){42, 44}, 2, 44);
-    check_page(plog_page_at(p, 30), 40, 44, 2);
-    assert_int_equal(plog_page_at(p, 30)->asked, 30);
+    check_page(plog_page_at(p, 30, true), 40, 44, 2);
+    assert_int_equal(plog_page_at(p, 30, true)->asked, 30);
     /* the oldest entry may continue from before what was asked for: covered */
     add_page(p, 51, false, (uint64_t[]){52}, 1, 52);
-    check_page(plog_page_at(p, 51), 51, 52, 1);
+    check_page(plog_page_at(p, 51, true), 51, 52, 1);
     end(p, t);
 }
 
@@ -90,7 +90,7 @@ static void test_pages_backward(void **state)
     check_page(plog_page_before(p, 15), 14, 20, 3);
     assert_null(plog_page_before(p, 14));
     assert_null(plog_page_before(p, 21));
-    assert_null(plog_page_at(p, 15));
+    assert_null(plog_page_at(p, 15, true));
     add_page(p, 9, true, NULL, 0, 9); /* nothing older is left */
     check_page(plog_page_before(p, 5), 0, 9, 0);
     end(p, t);
@@ -109,8 +109,8 @@ static void test_pages_evicted(void **state)
     assert_true(p->bytes > before);
     turns_begin(t, 0);
     assert_true(plog_evict_page(p, t)); /* the oldest */
-    assert_null(plog_page_at(p, 10));
-    assert_non_null(plog_page_at(p, 20));
+    assert_null(plog_page_at(p, 10, true));
+    assert_non_null(plog_page_at(p, 20, true));
     assert_int_equal(turns_reclaim(t), 1);
     assert_true(plog_evict_page(p, t));
     assert_false(plog_evict_page(p, t));
@@ -127,7 +127,7 @@ static void test_channels_of_a_page(void **state)
         N = 400,
         CHANNELS = 3 * PAGE_BUCKETS
     };
-    struct page_builder *b = page_builder_new(0, false);
+    struct page_builder *b = page_builder_new(0, false, PLOG_PAGE_BYTES);
     struct rec_vec got = {NULL, 0, 0};
     struct turns *t;
     struct plog *p = begin(&t, 1000);
@@ -147,7 +147,7 @@ static void test_channels_of_a_page(void **state)
         size_t k = 0;
         (void)snprintf(name, sizeof(name), "ch%u", c);
         key = key_of_name(name);
-        plog_page_channel(plog_page_at(p, 0), &key, &got);
+        plog_page_channel(plog_page_at(p, 0, true), &key, &got);
         for (uint64_t i = 1; i <= N; i++)
             if (hash_u64(i) % CHANNELS == c)
                 assert_int_equal(got.v[k++]->pos, i);

@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * segment.c: writing and checked reading of a segment; segment.h has the drawing.
+ *
+ * What is read came from a Redis that others may write to: nothing is believed before it is checked.
+ * No state. @thread any
+ */
+#include "common/base/segment.h"
+
+#include <errno.h>
+
+#include "common/base/varint.h"
+
+static uint64_t first_chain(uint64_t from, uint64_t low)
+{
+    return low > from + 1 ? low - 1 : from;
+}
+
+void segment_add(struct buf *records, struct entry *e, uint64_t *last, uint64_t *chain)
+{
+    struct buf field = BUF_INIT;
+
+    must(e->pos > *last && *chain < e->pos);
+    e->prev = *chain;
+    entry_encode(&field, e);
+    buf_varint(records, e->pos - *last);
+    buf_varint(records, field.n);
+    buf_slice(records, buf_as_slice(&field));
+    buf_done(&field);
+    *last = *chain = e->pos;
+}
+
+void segment_head(struct buf *out, uint8_t flags, uint64_t from, uint64_t upto, uint64_t low)
+{
+    must(upto >= from && low >= 1);
+    buf_byte(out, SEGMENT_VERSION);
+    buf_byte(out, flags);
+    buf_varint(out, from);
+    buf_varint(out, upto - from);
+    buf_varint(out, low);
+}
+
+int segment_open(struct slice value, struct segment *ret)
+{
+    struct segment s = {.rest = value};
+    uint64_t length;
+
+    if (value.n < 2)
+        return -EBADMSG;
+    if (value.p[0] != SEGMENT_VERSION)
+        return -EPROTONOSUPPORT;
+    s.flags = (uint8_t)value.p[1];
+    s.rest.p += 2;
+    s.rest.n -= 2;
+    if ((s.flags & ~(SEGMENT_END | SEGMENT_FULL)) != 0 || varint_take(&s.rest, &s.from) < 0 ||
+        varint_take(&s.rest, &length) < 0 || varint_take(&s.rest, &s.low) < 0)
+        return -EBADMSG;
+    if (s.from > INT64_MAX || length > INT64_MAX - s.from || s.low < 1 || s.low > INT64_MAX)
+        return -EBADMSG;
+    s.upto = s.from + length;
+    s.last = s.from;
+    s.chain = first_chain(s.from, s.low);
+    *ret = s;
+    return 0;
+}
+
+int segment_next(struct segment *s, struct entry *ret)
+{
+    struct slice field;
+    uint64_t step;
+    int r;
+
+    if (s->rest.n == 0)
+        return -ENOENT;
+    if (varint_take(&s->rest, &step) < 0 || varint_take_bytes(&s->rest, &field) < 0)
+        return -EBADMSG;
+    if (step < 1 || step > s->upto - s->last)
+        return -EBADMSG;
+    r = entry_decode(field, s->last + step, ret);
+    if (r < 0)
+        return -EBADMSG;
+    if (ret->prev != s->chain)
+        return -EBADMSG;
+    s->last = s->chain = ret->pos;
+    return 0;
+}

@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * feed_deep.c: deep history: what the region's stream no longer has, by way of the workers.
+ *
+ *   GET the segment ──► there: a page. Not there: leave a want (one for all edges), look again soon
+ *
+ * Segments stand in rows that begin at multiples of SEGMENT_POSITIONS; where inside a row the one with
+ * pos + 1 begins is found by going along it, or known from the page before. One search a row of a
+ * partition, shared by all shards; DEEP_MAX at a time. What doesn't come within DEEP_MS is given up; who
+ * still waits asks again.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/base/hash.h"
+#include "common/base/segment.h"
+#include "common/runtime/log.h"
+
+#include "edge-node/feed_impl.h"
+
+#define DEEP_MAX    64
+#define DEEP_MS     10000
+#define LOOK_S      0.005 /* between two looks */
+#define WANT_MS     "1000"
+#define WANT_EACH   1000 /* a want that isn't taken ends; ours is renewed */
+#define WANTS_KEPT  "-1000"
+#define WANTS_TTL_S "60"
+
+struct deep {
+    struct list node;
+    struct feed *f;
+    struct plog *p;
+    uint64_t pos, from;
+    uint64_t since_ms, wanted_ms;
+    bool asking; /* a reply is on its way */
+    bool gone;   /* ended while it was; the reply frees it */
+    struct ev_timer look;
+};
+
+static void get(struct deep *d);
+
+static void end(struct deep *d)
+{
+    ev_timer_stop(d->f->loop, &d->look);
+    list_del(&d->node);
+    d->f->deep_count--;
+    d->p->deeps--;
+    d->gone = true;
+    if (!d->asking)
+        free(d);
+}
+
+static void fail(struct deep *d)
+{
+    METRIC_ADD(deep_failed, 1);
+    end(d); /* who waits asks again with the shard's next tick */
+}
+
+/* A reply came for d; false: nobody cares any more. */
+static bool answered(struct deep *d, const struct redis_reply *r)
+{
+    d->asking = false;
+    if (d->gone) {
+        free(d);
+        return false;
+    }
+    if (!r || redis_type(r) == REDIS_T_ERROR || atomic_load(&d->p->state) == PLOG_GONE) {
+        fail(d);
+        return false;
+    }
+    return true;
+}
+
+/* ---- a segment ---- */
+
+static struct plog_page *page_of(struct segment *s)
+{
+    struct page_builder *b = page_builder_new(s->from, false, SIZE_MAX);
+    uint64_t begins = s->chain < s->upto ? s->chain : s->upto;
+    struct plog_page *page;
+    struct entry e;
+    int rc;
+
+    while ((rc = segment_next(s, &e)) == 0)
+        page_builder_add(b, &e, hash_bytes(e.channel.p, e.channel.n));
+    if (rc != -ENOENT) {
+        page_builder_free(b);
+        return NULL;
+    }
+    METRIC_ADD(deep_records, page_builder_count(b));
+    page = page_builder_take(b, s->upto, clock_mono_ms());
+    page->from = begins;
+    page->final = page->deep = true;
+    return page;
+}
+
+static void take(struct deep *d, struct slice value)
+{
+    struct feed *f = d->f;
+    struct plog *p = d->p;
+    struct plog_page *page;
+    struct segment s;
+
+    if (segment_open(value, &s) < 0 || s.from != d->from) {
+        METRIC_ADD(record_errors, 1);
+        fail(d);
+        return;
+    }
+    if (s.flags & SEGMENT_FULL) {
+        atomic_store(&p->full_ms, clock_mono_ms());
+        fail(d);
+        return;
+    }
+    /* Before any gap is told: the same low then answers the next subscribe. */
+    if (s.low > atomic_load(&p->kafka_low))
+        atomic_store(&p->kafka_low, s.low);
+    if (s.upto <= d->pos && !(s.flags & SEGMENT_END) && s.upto > d->from) {
+        d->from = s.upto;
+        get(d);
+        return;
+    }
+    page = s.upto > d->pos ? page_of(&s) : NULL;
+    if (!page) {
+        fail(d);
+        return;
+    }
+    METRIC_ADD(deep_segments, 1);
+    end(d);
+    feed_add_page(f, p, page);
+}
+
+static void look_later(struct deep *d)
+{
+    ev_timer_set(&d->look, LOOK_S, 0);
+    ev_timer_start(d->f->loop, &d->look);
+}
+
+/* ---- asking ---- */
+
+static void on_wanted(struct redis_conn *c, const struct redis_reply *r, void *arg)
+{
+    struct deep *d = arg;
+    struct segment_want w = {.partition = 0};
+    char text[KEY_MAX];
+
+    if (!answered(d, r))
+        return;
+    if (redis_type(r) == REDIS_T_STATUS) { /* ours is the first: a worker shall know */
+        w.partition = d->p->partition;
+        w.from = d->from;
+        memcpy(w.log, d->p->log, sizeof(w.log));
+        redis_cmd(c, NULL, NULL, 3,
+                  (struct slice[]){
+                      SLICE("RPUSH"), SLICE(KEY_WANTS), {text, segment_want_print(text, &w)}});
+        redis_cmd_text(c, NULL, NULL, "LTRIM " KEY_WANTS " " WANTS_KEPT " -1");
+        redis_cmd_text(c, NULL, NULL, "EXPIRE " KEY_WANTS " " WANTS_TTL_S);
+    }
+    look_later(d);
+}
+
+static void want(struct deep *d)
+{
+    char key[KEY_MAX];
+
+    d->wanted_ms = clock_mono_ms();
+    d->asking = true;
+    redis_cmd(d->f->history.conn, on_wanted, d, 6,
+              (struct slice[]){SLICE("SET"),
+                               {key, key_segment_want(key, d->p->log, d->p->partition, d->from)},
+                               SLICE("1"),
+                               SLICE("NX"),
+                               SLICE("PX"),
+                               SLICE(WANT_MS)});
+}
+
+static void on_get(struct redis_conn *c, const struct redis_reply *r, void *arg)
+{
+    struct deep *d = arg;
+
+    (void)c;
+    if (!answered(d, r))
+        return;
+    if (redis_type(r) == REDIS_T_STRING)
+        take(d, redis_str(r));
+    else if (clock_mono_ms() - d->wanted_ms >= WANT_EACH)
+        want(d);
+    else
+        look_later(d);
+}
+
+static void get(struct deep *d)
+{
+    char key[KEY_MAX];
+
+    if (!feed_link_is_up(&d->f->history) || clock_mono_ms() - d->since_ms > DEEP_MS ||
+        !feed_deep_can(d->p, d->pos)) {
+        fail(d);
+        return;
+    }
+    d->asking = true;
+    redis_cmd(d->f->history.conn, on_get, d, 2,
+              (struct slice[]){SLICE("GET"),
+                               {key, key_segment(key, d->p->log, d->p->partition, d->from)}});
+}
+
+static void on_look(struct ev_loop *loop, struct ev_timer *w, int events)
+{
+    (void)loop, (void)events;
+    get(container_of(w, struct deep, look));
+}
+
+/* ---- for feed_history.c ---- */
+
+bool feed_deep_can(const struct plog *p, uint64_t pos)
+{
+    uint64_t seen = atomic_load(&p->beacon_ms), low = atomic_load(&p->kafka_low);
+
+    /* Where Kafka has deleted all that the region lacks, the region's page is final, and tells. */
+    return seen && low && clock_mono_ms() - seen < BEACON_STALE_MS &&
+           pos < atomic_load(&p->kafka_end) && !(p->region_from && low > p->region_from);
+}
+
+bool feed_deep_has(const struct feed *f, const struct plog *p, uint64_t pos)
+{
+    const struct deep *d;
+
+    list_for_each(d, &f->deeps, node)
+        if (d->p == p && segment_row(d->pos) == segment_row(pos))
+            return true;
+    return false;
+}
+
+/* Where to begin: at the end of a segment we have, or at the row's beginning. */
+static uint64_t first_from(const struct plog *p, uint64_t pos)
+{
+    for (const struct plog_page *page = atomic_load(&p->pages); page;
+         page = atomic_load(&page->next))
+        if (page->deep && page->upto == pos)
+            return pos;
+    return segment_row(pos);
+}
+
+void feed_deep_start(struct feed *f, struct plog *p, uint64_t pos)
+{
+    struct deep *d;
+
+    if (f->deep_count >= DEEP_MAX)
+        return; /* who waits asks again */
+    d = mem_zalloc(sizeof(*d));
+    d->f = f;
+    d->p = p;
+    d->pos = pos;
+    d->from = first_from(p, pos);
+    d->since_ms = clock_mono_ms();
+    ev_init(&d->look, on_look);
+    list_add_tail(&f->deeps, &d->node);
+    f->deep_count++;
+    p->deeps++; /* keeps the plog */
+    get(d);
+}
+
+void feed_deep_stop(struct feed *f)
+{
+    struct deep *d, *tmp;
+
+    list_for_each_safe(d, tmp, &f->deeps, node)
+        end(d);
+}
