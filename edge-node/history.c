@@ -107,9 +107,12 @@ static bool is_full(const struct history_req *q)
 
 static void take(struct history_req *q, const struct plog_rec *r)
 {
+    size_t before = q->pubs.n;
+
     if (is_full(q))
         return;
     q->w.s->proto->pub(&q->pubs, r, false);
+    q->w.s->h->pulled += q->pubs.n - before;
     q->limit--;
 }
 
@@ -121,6 +124,10 @@ static void forward(struct history_req *q)
 
     while (q->pos < t->cursor && !is_full(q)) {
         struct records r;
+        if (q->w.ch->h->pulled >= PULL_A_TURN) {
+            waiter_put_off(&q->w);
+            return;
+        }
         if (hub_older(&q->w, q->pos, q->has_since ? 0 : PLOG_WANT_REGION, &r) != 0)
             return;
         if (q->has_since && q->pos && q->pos < r.from) {

@@ -276,6 +276,14 @@ void waiter_move(struct waiter *w, struct list *to)
     list_move_tail(to, &w->node);
 }
 
+void waiter_put_off(struct waiter *w)
+{
+    struct hub *h = w->ch->h;
+
+    waiter_move(w, &h->todo);
+    h->again(h->again_arg);
+}
+
 void waiters_first(struct hub *h, struct list *from)
 {
     list_splice_tail(from, &h->todo);

@@ -31,6 +31,7 @@ struct publish;
 #define ANSWER_MS    2000 /* every command is answered by then; SDKs give up after 5 s */
 #define SCAN_STEPS   4096 /* links that are followed for a channel; positions of a scan */
 #define SCANS_A_TURN 16
+#define PULL_A_TURN  MIB(4) /* of older records: they are in memory until the end of the turn */
 
 /* A shard's cursor over one plog. */
 struct tail {
@@ -161,6 +162,7 @@ struct hub {
     uint32_t scans_n;
     struct rec_vec found; /* in a page, by the last hub_older() */
     bool fed;             /* the waiter being tried was given a page */
+    size_t pulled;        /* bytes of older records that waiters were given in this turn */
     struct publish *publish;
     struct buf frame; /* scratch of one write */
 };
@@ -193,7 +195,8 @@ void hub_older_forget(struct hub *h, const struct channel *ch);
 void waiter_add(struct waiter *w, struct session *s, struct channel *ch); /* todo, answer owed */
 void waiter_answered(struct waiter *w);
 void waiter_move(struct waiter *w, struct list *to);
-void waiter_drop(struct waiter *w); /* out of every list */
+void waiter_drop(struct waiter *w);    /* out of every list */
+void waiter_put_off(struct waiter *w); /* to the next turn, which comes at once */
 /* All of `from` come to be tried, before those who are there already. */
 void waiters_first(struct hub *h, struct list *from);
 struct channel *hub_channel_of_rec(const struct hub *h, const struct plog_rec *r);

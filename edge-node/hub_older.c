@@ -126,15 +126,6 @@ void hub_older_forget(struct hub *h, const struct channel *ch)
 
 /* ---- pages ---- */
 
-static int later(struct waiter *w)
-{
-    struct hub *h = w->ch->h;
-
-    waiter_move(w, &h->todo);
-    h->again(h->again_arg);
-    return -EAGAIN;
-}
-
 static const struct plog_page *page_at(struct tail *t, uint64_t pos, bool region)
 {
     const struct plog_page *page = t->page;
@@ -156,8 +147,10 @@ static int from_page(struct waiter *w, uint64_t after, uint64_t how, struct reco
     struct channel_key key = key_of(w->ch);
     const struct plog_page *page = page_at(t, after, how & PLOG_WANT_REGION);
 
-    if (!page && h->fed) /* those who wait for their first one ask before it does */
-        return later(w);
+    if (!page && h->fed) { /* those who wait for their first one ask before it does */
+        waiter_put_off(w);
+        return -EAGAIN;
+    }
     if (!page) {
         waiter_move(w, &t->waiting);
         feed_want(h->feed, h->index, t->p, after, how);
@@ -180,5 +173,7 @@ int hub_older(struct waiter *w, uint64_t after, uint64_t how, struct records *re
         rc = from_scan(w->ch, after, ret);
     if (rc == -ENOENT)
         return from_page(w, after, how, ret);
-    return rc == -EAGAIN ? later(w) : rc;
+    if (rc == -EAGAIN)
+        waiter_put_off(w);
+    return rc;
 }

@@ -175,20 +175,26 @@ void sub_result(const struct sub *sub, struct buf *subs)
 
 /* ---- going on ---- */
 
-/* Sends what r has after the position, as far as the client can take it. True if all of it went:
- * the position is then r's end. Otherwise the subscription waits until the client is writable. */
+/* Sends what r has after the position, as far as the client can take it and the turn may give. True
+ * if all of it went: the position is then r's end. Otherwise the subscription waits. */
 static bool send_all(struct sub *sub, const struct records *r)
 {
     struct session *s = sub->w.s;
 
     for (size_t i = records_after(r, sub->pos); i < r->n; i++) {
         const struct plog_rec *rec = records_at(r, i);
+        size_t before = s->out.n;
+        if (s->h->pulled >= PULL_A_TURN) {
+            waiter_put_off(&sub->w);
+            return false;
+        }
         if (!session_can_take(s)) {
             waiter_move(&sub->w, &s->blocked);
             session_dirty(s);
             return false;
         }
         s->proto->push_pub(&s->out, channel_name(sub->w.ch), rec, false);
+        s->h->pulled += s->out.n - before;
         sub->pos = rec->pos;
         session_dirty(s);
         METRIC_ADD(deliveries, 1);
@@ -198,16 +204,20 @@ static bool send_all(struct sub *sub, const struct records *r)
     return true;
 }
 
-/* The same for the reply's first page: at most write_max bytes. */
+/* The same for the reply's first page: at most write_max bytes. It may be empty: a reply that says
+ * recovered costs little, and the rest follows. */
 static void first_page(struct sub *sub, const struct records *r)
 {
     struct session *s = sub->w.s;
 
     for (size_t i = records_after(r, sub->pos); i < r->n; i++) {
+        size_t before = sub->first.n;
         /* of all that this client is owed now: many channels resume in one frame */
-        if (sub->first.n + s->first_bytes + s->out.n >= (size_t)s->h->conf->write_max)
+        if (sub->first.n + s->first_bytes + s->out.n >= (size_t)s->h->conf->write_max ||
+            s->h->pulled >= PULL_A_TURN)
             return;
         s->proto->pub(&sub->first, records_at(r, i), false);
+        s->h->pulled += sub->first.n - before;
         sub->pos = records_at(r, i)->pos;
         METRIC_ADD(deliveries, 1);
     }

@@ -127,6 +127,7 @@ static void try_waiters(struct hub *h)
 
     list_init(&now);
     list_splice_tail(&now, &h->todo);
+    h->pulled = 0;
     while ((w = list_first(&now, struct waiter, node))) {
         list_del(&w->node);
         h->fed = false;

@@ -57,7 +57,7 @@ static void test_two_new_channels_share_a_page(void **state)
 
 /* ---- one that comes behind many ---- */
 
-#define RESUMERS 30
+#define RESUMERS 120
 
 static struct fake_conn many[RESUMERS];
 
@@ -78,6 +78,8 @@ static void close_many(size_t n)
         fake_close(&many[i]);
 }
 
+#define LONG_RESUMERS 30
+
 /* Long resumes, each somewhere else on the same partition, one page after the other. */
 static void test_a_newcomer_is_not_held_back(void **state)
 {
@@ -89,11 +91,11 @@ static void test_a_newcomer_is_not_held_back(void **state)
     (void)snprintf(other, sizeof(other), "%s", neighbour("a"));
     for (int i = 0; i < 40; i++)
         fake_write(&x, other, 1, false);
-    for (int i = 0; i < 7 * 40 * RESUMERS; i++)
+    for (int i = 0; i < 7 * 40 * LONG_RESUMERS; i++)
         fake_write(&x, "a", 1, false);
     fake_restart(&x, fake_stream_of(&x, "a"));
-    connect_many(RESUMERS);
-    for (size_t i = 0; i < RESUMERS; i++)
+    connect_many(LONG_RESUMERS);
+    for (size_t i = 0; i < LONG_RESUMERS; i++)
         say_at(&many[i], 2, "a", fake_stream_of(&x, "a")->v[40 + 7 * 40 * i].pos);
     for (int i = 0; i < 20; i++) {
         fake_turn(&x);
@@ -104,12 +106,12 @@ static void test_a_newcomer_is_not_held_back(void **state)
         fake_turn(&x);
         fake_serve(&x);
     }
-    assert_in_range(rounds, 1, 2 + RESUMERS / PLOG_WANTS);
+    assert_in_range(rounds, 1, 2 + LONG_RESUMERS / PLOG_WANTS);
     fake_settle(&x);
     assert_all_after(other, 100, take_text(&c));
-    for (size_t i = 0; i < RESUMERS; i++)
+    for (size_t i = 0; i < LONG_RESUMERS; i++)
         assert_all_after("a", fake_stream_of(&x, "a")->v[40 + 7 * 40 * i].pos, take_text(&many[i]));
-    close_many(RESUMERS);
+    close_many(LONG_RESUMERS);
     end();
 }
 
@@ -128,7 +130,7 @@ static void test_a_storm_on_a_busy_channel(void **state)
     s = fake_stream_of(&x, "a");
     connect_many(RESUMERS);
     for (size_t i = RESUMERS; i-- > 0;) /* each somewhere else, the newest first */
-        say_at(&many[i], 2, "a", s->v[i * 100].pos);
+        say_at(&many[i], 2, "a", s->v[i * 25].pos);
     for (int i = 0; i < 1000 && (x.again || !i); i++) {
         fake_turn(&x);
         if (x.hub.scans_turn == x.hub.turn && x.hub.scans_n > most)
@@ -138,7 +140,40 @@ static void test_a_storm_on_a_busy_channel(void **state)
     }
     assert_in_range(most, 1, SCANS_A_TURN);
     for (size_t i = 0; i < RESUMERS; i++)
-        assert_all_after("a", s->v[i * 100].pos, take_text(&many[i]));
+        assert_all_after("a", s->v[i * 25].pos, take_text(&many[i]));
+    close_many(RESUMERS);
+    end();
+}
+
+/* Nor may all of them be served in one turn: what they get is in memory until its end, and the live
+ * wait for it. But all are answered at once, and those who got nothing else come first in the next
+ * one. */
+static void test_a_storm_is_served_in_parts(void **state)
+{
+    size_t sum = 0, got = 0;
+
+    (void)state;
+    begin(100);
+    for (int i = 0; i < 100; i++)
+        fake_write(&x, "a", 1000, true);
+    fake_turn(&x);
+    connect_many(RESUMERS);
+    for (size_t i = 0; i < RESUMERS; i++)
+        say_at(&many[i], 2, "a", 100);
+    fake_turn(&x);
+    for (size_t i = 0; i < RESUMERS; i++) {
+        sum += many[i].text.n;
+        got += many[i].text.n > 1000;
+        assert_in_range(many[i].text.n, 100, 2 * (size_t)x.conf.write_max);
+    }
+    assert_in_range(sum, PULL_A_TURN, PULL_A_TURN + (size_t)x.conf.write_max + RESUMERS * 200);
+    assert_true(got < RESUMERS);
+    fake_turn(&x);
+    for (size_t i = 0; i < RESUMERS; i++)
+        assert_true(many[i].text.n > 1000);
+    fake_settle(&x);
+    for (size_t i = 0; i < RESUMERS; i++)
+        assert_all_after("a", 100, take_text(&many[i]));
     close_many(RESUMERS);
     end();
 }
@@ -149,6 +184,7 @@ int main(void)
         cmocka_unit_test(test_two_new_channels_share_a_page),
         cmocka_unit_test(test_a_newcomer_is_not_held_back),
         cmocka_unit_test(test_a_storm_on_a_busy_channel),
+        cmocka_unit_test(test_a_storm_is_served_in_parts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
