@@ -24,7 +24,7 @@
 #define STORE(p, v)  atomic_store_explicit(p, v, memory_order_release)
 #define BUCKET_OF(h) ((h) & (PLOG_BUCKETS - 1))
 
-typedef _Atomic(const struct plog_rec *) bucket_t;
+#define BUCKETS_SIZE (PLOG_BUCKETS * sizeof(plog_bucket))
 
 struct plog *plog_new(const char *log, int32_t partition, uint32_t id, int shards)
 {
@@ -65,16 +65,18 @@ void plog_free(struct plog *p)
         page = next;
     }
     drop_segs(p, NULL);
-    free((void *)(uintptr_t)p->buckets);
+    free((void *)(uintptr_t)LOAD_OWN(&p->buckets));
     free((void *)(uintptr_t)p->wants);
     free(p);
 }
 
 static void clear(struct plog *p, uint64_t pos, struct turns *t)
 {
+    plog_bucket *buckets = LOAD_OWN(&p->buckets);
+
     STORE(&p->from, pos);
-    for (size_t i = 0; i < PLOG_BUCKETS; i++)
-        STORE(&p->buckets[i], (const struct plog_rec *)NULL);
+    for (size_t i = 0; buckets && i < PLOG_BUCKETS; i++)
+        STORE(&buckets[i], (const struct plog_rec *)NULL);
     STORE(&p->newest, (struct plog_seg *)NULL);
     drop_segs(p, t);
     STORE(&p->upto, pos);
@@ -83,18 +85,27 @@ static void clear(struct plog *p, uint64_t pos, struct turns *t)
 void plog_start(struct plog *p, uint64_t pos, struct turns *t)
 {
     must(pos >= LOAD_OWN(&p->upto));
-    if (!p->buckets)
-        p->buckets = mem_zalloc(PLOG_BUCKETS * sizeof(bucket_t));
+    if (!LOAD_OWN(&p->buckets)) {
+        STORE(&p->buckets, (plog_bucket *)mem_zalloc(BUCKETS_SIZE));
+        p->bytes += BUCKETS_SIZE;
+    }
     clear(p, pos, t);
-    STORE(&p->state, PLOG_READY); /* buckets is read only after this */
+    STORE(&p->state, PLOG_READY);
 }
 
 void plog_stop(struct plog *p, struct turns *t)
 {
+    plog_bucket *buckets = LOAD_OWN(&p->buckets);
+
     STORE(&p->state, PLOG_COLD);
     while (plog_evict_page(p, t))
         ;
     clear(p, LOAD_OWN(&p->upto), t);
+    if (buckets) {
+        STORE(&p->buckets, (plog_bucket *)NULL);
+        turns_retire(t, (void *)(uintptr_t)buckets, free);
+        p->bytes -= BUCKETS_SIZE;
+    }
 }
 
 static void rec_fill(struct plog_rec *r, const struct entry *e, uint64_t hash)
@@ -116,11 +127,21 @@ static void rec_fill(struct plog_rec *r, const struct entry *e, uint64_t hash)
         memcpy(r->bytes + e->channel.n + e->tags.n, e->payload.p, e->payload.n);
 }
 
+/* A quiet partition's only segment is small; each next one is twice as large. */
+static size_t seg_cap(const struct plog_seg *before, size_t need)
+{
+    size_t cap = before ? before->cap * 2 : PLOG_SEG_FIRST;
+
+    if (cap > PLOG_SEG_BYTES)
+        cap = PLOG_SEG_BYTES;
+    return need > cap ? need : cap;
+}
+
 static struct plog_seg *seg_for(struct plog *p, size_t need, uint64_t now_ms)
 {
     struct plog_seg *s = LOAD_OWN(&p->newest);
     struct plog_seg *n;
-    size_t cap = need > PLOG_SEG_BYTES ? need : PLOG_SEG_BYTES;
+    size_t cap = seg_cap(s, need);
 
     if (s && s->cap - LOAD_OWN(&s->used) >= need)
         return s;
@@ -147,7 +168,7 @@ void plog_append(struct plog *p, const struct entry *e, uint64_t hash, uint64_t 
     struct plog_seg *s = seg_for(p, need, now_ms);
     size_t used = LOAD_OWN(&s->used);
     struct plog_rec *r = (struct plog_rec *)(void *)(s->data + used);
-    bucket_t *bucket = &p->buckets[BUCKET_OF(hash)];
+    plog_bucket *bucket = &LOAD_OWN(&p->buckets)[BUCKET_OF(hash)];
 
     must(e->pos > LOAD_OWN(&s->upto));
     rec_fill(r, e, hash);
@@ -175,6 +196,7 @@ static const struct plog_rec *rec_at(const char *data, size_t offset)
 bool plog_evict(struct plog *p, struct turns *t)
 {
     struct plog_seg *s = p->oldest;
+    plog_bucket *buckets = LOAD_OWN(&p->buckets);
     size_t used;
 
     if (!s || s == LOAD_OWN(&p->newest))
@@ -183,7 +205,7 @@ bool plog_evict(struct plog *p, struct turns *t)
     STORE(&p->from, LOAD_OWN(&s->upto));
     for (size_t at = 0; at < used; at += plog_rec_stride(rec_at(s->data, at))) {
         const struct plog_rec *r = rec_at(s->data, at);
-        bucket_t *bucket = &p->buckets[BUCKET_OF(r->hash)];
+        plog_bucket *bucket = &buckets[BUCKET_OF(r->hash)];
         if (LOAD_OWN(bucket) == r)
             STORE(bucket, (const struct plog_rec *)NULL);
     }
@@ -263,10 +285,12 @@ void plog_walk_begin(struct plog_walk *w, const struct channel_key *key, size_t 
 
 int plog_walk(const struct plog *p, const struct plog_view *v, uint64_t after, struct plog_walk *w)
 {
-    if (after < v->from)
+    const plog_bucket *buckets = LOAD(&p->buckets);
+
+    if (after < v->from || !buckets)
         return -ENOENT;
     if (!w->begun) {
-        w->next = LOAD(&p->buckets[BUCKET_OF(w->key.hash)]);
+        w->next = LOAD(&buckets[BUCKET_OF(w->key.hash)]);
         w->next_pos = w->next ? w->next->pos : 0;
         w->begun = true;
     }

@@ -30,6 +30,7 @@
 struct turns;
 
 #define PLOG_SEG_BYTES KIB(256) /* a segment; one record alone may make a larger one */
+#define PLOG_SEG_FIRST KIB(16)  /* the first one */
 #define PLOG_BUCKETS   8192     /* 64 KiB a plog in use */
 #define PAGE_BUCKETS   128      /* a page has some hundred records */
 #define PLOG_WANTS     4        /* pages that a shard can ask for at a time */
@@ -81,6 +82,7 @@ struct plog_seg {
     _Alignas(8) char data[];
 };
 
+typedef _Atomic(const struct plog_rec *) plog_bucket;
 struct feed_group;
 
 enum plog_state {
@@ -115,11 +117,11 @@ struct plog {
     _Atomic uint64_t from, upto;
     _Atomic(struct plog_seg *) newest;
     _Atomic(struct plog_page *) pages;
-    _Atomic(const struct plog_rec *) *buckets; /* set before PLOG_READY */
-    _Atomic uint64_t kafka_low, kafka_end;     /* greatest seen in the beacon, positions */
-    _Atomic uint64_t beacon_ms;                /* own monotonic time of the beacon's last change */
-    _Atomic int beacon_state;                  /* enum beacon_state */
-    _Atomic uint64_t full_ms; /* when deep history had no room; own monotonic time */
+    _Atomic(plog_bucket *) buckets;        /* NULL only while nobody tails it */
+    _Atomic uint64_t kafka_low, kafka_end; /* greatest seen in the beacon, positions */
+    _Atomic uint64_t beacon_ms;            /* own monotonic time of the beacon's last change */
+    _Atomic int beacon_state;              /* enum beacon_state */
+    _Atomic uint64_t full_ms;              /* when deep history had no room; own monotonic time */
 
     /* shards write, feed reads: who tails it, and the positions each wants history after (+1, 0 =
      * none; the top bit asks for the page that ends there instead); feed sets to 0 what it takes */
@@ -128,7 +130,7 @@ struct plog {
 
     /* feed's own */
     struct plog_seg *oldest;
-    size_t bytes, bytes_counted; /* of all segments and pages; as last added to feed's sum */
+    size_t bytes, bytes_counted; /* of segments, pages, buckets; as last added to feed's sum */
     struct feed_group *group;    /* the connection that tails it; NULL: none */
     uint64_t idle_ms;            /* since when nobody tails it; 0: somebody does */
     uint64_t beacon_counter;
@@ -153,7 +155,8 @@ void plog_free(struct plog *p); /* only when no reader can hold it */
 /* Starts (or starts over, after a hole) at position pos: from = upto = pos, no segments. What was
  * there is handed to turns_retire. pos >= upto: readers' cursors rely on an end that only grows. */
 void plog_start(struct plog *p, uint64_t pos, struct turns *t);
-/* Nobody tails it any more: back to COLD, all memory retired. */
+/* Nobody tails it any more: back to COLD, all memory retired (a reader that came in this very moment
+ * finds nothing). */
 void plog_stop(struct plog *p, struct turns *t);
 /* Appends one decoded entry (e->pos > upto). */
 void plog_append(struct plog *p, const struct entry *e, uint64_t hash, uint64_t now_ms);

@@ -179,6 +179,28 @@ static void test_chains(void **state)
     end(p, t);
 }
 
+/* What a partition takes is counted, and a quiet one takes little. */
+static void test_bytes(void **state)
+{
+    size_t buckets = PLOG_BUCKETS * sizeof(plog_bucket), last;
+    struct turns *t;
+    struct plog *p = begin(&t, 0);
+
+    (void)state;
+    assert_int_equal(p->bytes, buckets);
+    append_one(p, 1, "a", SLICE("1"));
+    last = p->bytes;
+    assert_in_range(last, buckets + PLOG_SEG_FIRST, buckets + PLOG_SEG_FIRST + 200);
+    fill(p, 1, 2000, 1000);
+    assert_in_range(p->bytes, buckets + 2000 * 1000, buckets + 2000 * 1200 + PLOG_SEG_BYTES);
+    while (plog_evict(p, t))
+        ;
+    assert_in_range(p->bytes, buckets, buckets + PLOG_SEG_BYTES + 200);
+    plog_stop(p, t);
+    assert_int_equal(p->bytes, 0);
+    end(p, t);
+}
+
 static void test_chain_budget(void **state)
 {
     struct turns *t;
@@ -312,7 +334,7 @@ int main(void)
         cmocka_unit_test(test_publish), cmocka_unit_test(test_record),
         cmocka_unit_test(test_chains),  cmocka_unit_test(test_chain_budget),
         cmocka_unit_test(test_evict),   cmocka_unit_test(test_place),
-        cmocka_unit_test(test_hole),
+        cmocka_unit_test(test_hole),    cmocka_unit_test(test_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
