@@ -171,7 +171,6 @@ void source_kafka_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err,
      * positions become known, and taken out by revoked() -> stop(). */
     if (err == RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS) {
         e = rd_kafka_incremental_assign(rk, none);
-        sk->joined = true;
         if (!sk->closing)
             sk->ev->assigned(sk->arg, ids, n);
     } else {
@@ -333,16 +332,7 @@ static void kafka_commit(struct source *s, const struct source_commit *v, size_t
 
 static bool kafka_has_joined(struct source *s)
 {
-    struct source_kafka *sk = self_of(s);
-    char *member;
-
-    if (sk->joined)
-        return true;
-    member = rd_kafka_memberid(sk->rk);
-    sk->joined = member && member[0];
-    if (member)
-        rd_kafka_mem_free(sk->rk, member);
-    return sk->joined;
+    return source_kafka_is_member(self_of(s));
 }
 
 void source_kafka_free(struct source_kafka *sk)

@@ -54,16 +54,6 @@ static void on_log(const rd_kafka_t *rk, int level, const char *fac, const char 
         log_debug("kafka", " facility=%s text=%s", fac, log_value(slice_of(text)));
 }
 
-/* NOLINTNEXTLINE(readability-non-const-parameter): the library's signature */
-static int on_stats(rd_kafka_t *rk, char *json, size_t n, void *opaque)
-{
-    (void)rk;
-    (void)json;
-    (void)n;
-    (void)opaque;
-    return 0; /* the library frees it */
-}
-
 void kafka_group(const struct worker_conf *conf, char *dst, size_t size)
 {
     if (conf->group[0])
@@ -120,7 +110,6 @@ struct rd_kafka_conf_s *kafka_conf_new(const struct worker_conf *conf, enum kafk
         kafka_conf_set(rc, consumer_rules[i].name, consumer_rules[i].value);
     kafka_group(conf, group, sizeof(group));
     kafka_conf_set(rc, "group.id", group);
-    rd_kafka_conf_set_stats_cb(rc, on_stats);
     if (role == KAFKA_READER) {
         kafka_conf_set(rc, "fetch.wait.max.ms", "10");
         kafka_conf_set(rc, "queued.min.messages", "1");

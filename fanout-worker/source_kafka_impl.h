@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * source_kafka_impl.h: what source_kafka.c (at work) and source_kafka_open.c (at start) share.
+ * source_kafka_impl.h: what source_kafka.c (at work), source_kafka_open.c (at start) and
+ * source_kafka_group.c (in the group?) share.
  *
  * @thread pump (at start: boot)
  */
@@ -32,11 +33,15 @@ struct source_kafka {
     struct slot **slots;
     size_t count, cap;
     struct list hot;
-    bool joined, closing;
+    uint64_t coordinator_ms, session_ms; /* source_kafka_group.c */
+    bool closing;
 };
 
 extern const struct source_ops source_kafka_ops;
 void source_kafka_free(struct source_kafka *sk);
 void source_kafka_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err,
                                rd_kafka_topic_partition_list_t *l, void *opaque);
+void source_kafka_group_init(struct source_kafka *sk); /* sk->rk is there */
+bool source_kafka_is_member(const struct source_kafka *sk);
+int source_kafka_on_stats(rd_kafka_t *rk, char *json, size_t n, void *opaque);
 void source_kafka_on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque);

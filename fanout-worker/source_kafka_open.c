@@ -35,6 +35,7 @@ static rd_kafka_conf_t *group_conf(const struct worker_conf *conf, struct source
         kafka_conf_set(rc, "queued.max.messages.kbytes", text);
     rd_kafka_conf_set_rebalance_cb(rc, source_kafka_on_rebalance);
     rd_kafka_conf_set_error_cb(rc, source_kafka_on_error);
+    rd_kafka_conf_set_stats_cb(rc, source_kafka_on_stats);
     rd_kafka_conf_set_opaque(rc, sk);
     return rc;
 }
@@ -79,6 +80,7 @@ struct source *source_kafka_new(const struct source_kafka_opts *opts, char *why,
         rd_kafka_conf_destroy(rc);
         goto fail;
     }
+    source_kafka_group_init(sk);
     if (pipe2(fds, O_NONBLOCK | O_CLOEXEC) < 0) {
         snprintf(why, why_size, "pipe: %s", strerror(errno));
         goto fail;
