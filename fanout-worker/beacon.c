@@ -2,11 +2,18 @@
 /*
  * beacon.c: every 250 ms a row for this worker and one for each of its partitions (keys.h).
  *
- * One HSET carries them all. A partition's row is written by its owner only. @thread pump
+ * One HSET carries them all. A partition's row is written by its owner only. What a dead worker
+ * left is deleted by any living one. @thread pump
  */
 #include <stdio.h>
 
+#include "common/base/clock.h"
+#include "common/runtime/log.h"
+
 #include "fanout-worker/pump_impl.h"
+
+#define SWEEP_BEATS 20 /* 5 s */
+#define SWEEP_ROWS  64 /* most that one call deletes; the others' time comes */
 
 static void begin(struct pump *pu, const char *command)
 {
@@ -42,6 +49,49 @@ static size_t part_row(const struct part *p, char *field, char *value, size_t *r
     return beacon_field(field, p->t->log.log, p->id.partition);
 }
 
+static void on_swept(struct redis_conn *c, const struct redis_reply *reply, void *arg)
+{
+    (void)c;
+    if (reply && redis_is_error(reply, "NOSCRIPT"))
+        pump_redis_load(arg);
+    else if (reply && redis_int(reply) > 0)
+        log_info("beacon_swept", " rows=%lld", (long long)redis_int(reply));
+}
+
+static void on_rows(struct redis_conn *c, const struct redis_reply *reply, void *arg)
+{
+    struct slice argv[2 + 2 * SWEEP_ROWS] = {SLICE("1"), SLICE(KEY_BEACON)};
+    struct pump *pu = arg;
+    uint64_t now = clock_mono_ms();
+    int argc = 2;
+
+    (void)c;
+    pu->sweep_asked = false;
+    if (!reply || redis_type(reply) != REDIS_T_ARRAY) /* this user may not HGETALL */
+        return;
+    for (size_t i = 0; i + 1 < redis_len(reply); i += 2) {
+        struct slice field = redis_str(redis_at(reply, i));
+        struct slice value = redis_str(redis_at(reply, i + 1));
+
+        if (sweep_row(&pu->sweep, field, value, now) && argc < 2 + 2 * SWEEP_ROWS) {
+            argv[argc++] = field;
+            argv[argc++] = value;
+        }
+    }
+    sweep_end(&pu->sweep);
+    if (argc > 2)
+        pump_eval(pu, SCRIPT_SWEEP, on_swept, pu, argc, argv);
+}
+
+/* What was left by workers that are no more. */
+static void sweep(struct pump *pu)
+{
+    if (pu->sweep_asked)
+        return;
+    pu->sweep_asked = true;
+    redis_cmd(pu->redis, on_rows, pu, 2, (struct slice[]){SLICE("HGETALL"), SLICE(KEY_BEACON)});
+}
+
 /* A partition of which nothing is known yet has no row: edges would take zeros, or the numbers of
  * an earlier log, for the truth. Slices into scratch are set only when it has stopped growing. */
 void beacon_beat(struct pump *pu)
@@ -74,6 +124,8 @@ void beacon_beat(struct pump *pu)
     pu->argv[argc++].n = (size_t)snprintf(pu->scratch.p + at + KEY_MAX, 256, "%llu %d",
                                           (unsigned long long)pu->beat, pu->owned);
     redis_cmd(pu->redis, NULL, NULL, (int)argc, pu->argv);
+    if (pu->beat % SWEEP_BEATS == 0)
+        sweep(pu);
 }
 
 void beacon_drop_rows(struct pump *pu, const struct log_record *rec)

@@ -287,6 +287,7 @@ struct pump *pump_new(const struct pump_opts *opts)
     pu->topics = mem_zalloc(pu->topic_count * sizeof(*pu->topics));
     for (uint32_t i = 0; i < pu->topic_count; i++)
         topic_init(&pu->topics[i], pu, i, &opts->topics[i]);
+    sweep_init(&pu->sweep);
     inbox_init(&pu->inbox, bell, pu);
     ev_async_init(&pu->wake, on_wake);
     ev_idle_init(&pu->more, on_more);
@@ -305,15 +306,13 @@ static void on_left(struct redis_conn *c, const struct redis_reply *reply, void 
 {
     struct pump *pu = arg;
 
-    (void)c;
-    (void)reply;
+    (void)c, (void)reply;
     ev_break(pu->loop, EVBREAK_ALL);
 }
 
 static void on_leave_time(struct ev_loop *loop, ev_timer *w, int events)
 {
-    (void)w;
-    (void)events;
+    (void)w, (void)events;
     ev_break(loop, EVBREAK_ALL);
 }
 
@@ -392,6 +391,7 @@ void pump_free(struct pump *pu)
     free(pu->topics);
     list_for_each_safe(j, next, &pu->inbox.items, link)
         free(j);
+    sweep_clear(&pu->sweep);
     record_maker_done(&pu->maker);
     buf_done(&pu->scratch);
     free(pu->argv);

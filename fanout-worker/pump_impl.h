@@ -19,6 +19,7 @@
 #include "fanout-worker/pump.h"
 #include "fanout-worker/record.h"
 #include "fanout-worker/source.h"
+#include "fanout-worker/sweep.h"
 
 enum part_state {
     PART_OUT,   /* not ours */
@@ -102,6 +103,8 @@ struct pump {
     uint32_t topic_count;
     int32_t owned;
     uint64_t beat; /* beacon's counter; a tick is 250 ms */
+    struct sweep sweep;
+    bool sweep_asked; /* the beacon is being read */
     bool recheck;
     _Atomic bool stop;
     bool rows_left; /* beacon rows to delete are being deleted */

@@ -14,6 +14,7 @@ enum script {
     SCRIPT_LAST,
     SCRIPT_TOPIC,
     SCRIPT_SEGMENT,
+    SCRIPT_SWEEP,
     SCRIPT_COUNT
 };
 

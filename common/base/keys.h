@@ -16,7 +16,8 @@
  *   partition   "<counter> <worker id> <state> <low> <end> <last>"
  *               state: live | rebuild | stalled; low: the lowest position still in Kafka; end: the
  *               position of Kafka's last record (high watermark; 0 = empty); last: last appended.
- * The counter grows with each write; only its changing means life (no clock travels).
+ * The counter grows with each write; only its changing means life (no clock travels). Rows that
+ * stood still for 60 s are deleted by any worker.
  * @thread any
  */
 #pragma once
