@@ -294,6 +294,7 @@ struct pump *pump_new(const struct pump_opts *opts)
     ev_timer_init(&pu->tick, on_tick, TICK_S, TICK_S);
     ev_timer_init(&pu->reconnect, on_reconnect, 0, 0);
     pu->wake.data = pu->more.data = pu->tick.data = pu->reconnect.data = pu;
+    ev_async_start(pu->loop, &pu->wake); /* here: history may ring before our thread begins */
     return pu;
 }
 
@@ -366,7 +367,6 @@ void pump_start(struct pump *pu, struct source *take_src, struct history *h,
     pu->history = h;
     pu->changed = changed;
     pu->changed_arg = arg;
-    ev_async_start(pu->loop, &pu->wake);
     must(pthread_create(&pu->thread, NULL, pump_main, pu) == 0);
     pu->started = true;
 }
