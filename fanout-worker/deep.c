@@ -23,13 +23,15 @@
 #define PAUSE_MAX          1.0
 #define REPLY_MS           5000
 #define WANT_TTL_MS        "4000" /* longer than a row takes */
-#define CHECK_FOR_MS       1000   /* one overlap check is good for */
+#define FAILED_S           0.5
+#define CHECK_FOR_MS       1000 /* one overlap check is good for */
 #define GRACE_MS           "500" /* so long a segment stays at least: who wanted it looks every few ms */
 #define ROWS_AHEAD         4 /* whoever reads on wants them next; within SEGMENT_ROW_BYTES */
 
 #define COUNT(d, field, n) metric_add(&(d)->h->opts.metrics->field, (int64_t)(n))
 
 static void ask(struct deep *d);
+static void ask_later(struct deep *d);
 
 static void call(struct deep *d, enum script which, redis_reply_fn *fn, int argc,
                  const struct slice *argv)
@@ -70,7 +72,7 @@ static void on_published(struct redis_conn *c, const struct redis_reply *reply, 
     } else {
         COUNT(d, deep_full, 1);
     }
-    if (d->row_done && d->unpublished == 0)
+    if (d->row_done && d->unpublished == 0 && !ev_is_active(&d->retry))
         ask(d);
 }
 
@@ -122,7 +124,9 @@ static void read_row(struct deep *d)
         log_warn("deep_history_failed", " log=%s partition=%d from=%llu why=%s", d->want.log,
                  d->want.partition, (unsigned long long)from, log_value(slice_of(strerror(-rc))));
     d->row_done = true;
-    if (d->unpublished == 0)
+    if (rc < 0)
+        ask_later(d);
+    else if (d->unpublished == 0)
         ask(d);
 }
 
@@ -179,7 +183,7 @@ static void on_last(struct redis_conn *c, const struct redis_reply *reply, void 
     if (check(d, last, (uint32_t)fp, has_fp))
         read_row(d);
     else
-        ask(d);
+        ask_later(d);
 }
 
 static void on_claimed(struct redis_conn *c, const struct redis_reply *reply, void *arg)
@@ -261,6 +265,13 @@ static void ask(struct deep *d)
                   (struct slice[]){SLICE("BLPOP"), SLICE(KEY_WANTS), SLICE("1")});
 }
 
+/* Kafka didn't answer, and what waits for it blocks: the pump's questions come first. */
+static void ask_later(struct deep *d)
+{
+    ev_timer_set(&d->retry, FAILED_S, 0);
+    ev_timer_start(d->h->loop, &d->retry);
+}
+
 /* ---- life ---- */
 
 static void on_up(struct redis_conn *c, void *arg)
@@ -284,6 +295,7 @@ static void on_down(struct redis_conn *c, int err, const char *why, void *arg)
     log_debug("deep_history", " text=%s", log_value(slice_of(why))); /* the pump says it aloud */
     redis_conn_free(c);
     d->redis = NULL;
+    ev_timer_stop(d->h->loop, &d->retry);
     ev_timer_set(&d->retry, pause < PAUSE_MAX ? pause : PAUSE_MAX, 0);
     ev_timer_start(d->h->loop, &d->retry);
 }
@@ -305,9 +317,14 @@ static void connect_redis(struct deep *d)
 
 static void on_retry(struct ev_loop *loop, ev_timer *w, int events)
 {
+    struct deep *d = w->data;
+
     (void)loop;
     (void)events;
-    connect_redis(w->data);
+    if (d->redis)
+        ask(d);
+    else
+        connect_redis(d);
 }
 
 struct deep *deep_new(struct history *h)
