@@ -42,7 +42,7 @@ static void relaxed_replies_wait_for_the_timer(void **state)
     redis_cmd_relaxed(cl.conn, next_of_chain, &cl, 1, (struct slice[]){SLICE("PING")});
     rounds_until(&cl, 1, &ms);
     rounds_until(&cl, 5, &ms);
-    assert_true(ms >= 3 * (RELAX_MS - 1));
+    assert_true(ms >= 3ul * (RELAX_MS - 1));
     assert_string_equal(ask(&cl, "ECHO end"), "+PONG\n'end");
     client_end(&cl);
 }
