@@ -98,8 +98,9 @@ void feed_link_restart(struct link *l)
 
 /* ---- which Redis is it? ---- */
 
-/* Edges only read, so a replica will do; but who was pointed at one by mistake, or is left at a
- * deposed primary, reads a beacon that stands still. A server that forbids ROLE is believed. */
+/* A replica will do, but for older records (feed_deep.c writes). Who was pointed at one by mistake,
+ * or is left at a deposed primary, reads a beacon that stands still. A server that forbids ROLE is
+ * believed. */
 static void take_role(struct feed *f, const struct redis_reply *r)
 {
     struct slice role;
@@ -112,7 +113,8 @@ static void take_role(struct feed *f, const struct redis_reply *r)
         return;
     snprintf(f->role, sizeof(f->role), "%.*s", (int)role.n, role.p);
     if (!slice_eq(role, SLICE("master")))
-        log_warn("redis_role", " role=%s hint=\"edges may read from a replica; workers may not\"",
+        log_warn("redis_role",
+                 " role=%s hint=\"it can be read, but not what is older than the streams\"",
                  log_value(role));
     else if (known)
         log_info("redis_role", " role=%s", f->role);
