@@ -109,7 +109,7 @@ def run_ctest(suite, labels, opts):
     argv += ["--output-on-failure", "--output-junit", str(report), "--no-tests=ignore"]
     argv += ["--test-output-size-passed", "1000000", "--test-output-size-failed", "1000000"]
     argv += ["-R", opts.k.replace(" or ", "|")] if opts.k else []
-    argv += ["--timeout", str(60 * opts.scale)]
+    argv += ["--timeout", str(120 * opts.scale)]
     code = run(argv, opts.log, opts.timeout, opts.env)
     if report.exists():
         for case in ET.parse(report).getroot().iter("testcase"):
