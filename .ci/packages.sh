@@ -27,7 +27,7 @@ packages_kafka() {
 packages_test() {
     packages_demo
     packages_kafka
-    echo python3-venv python3-dev "?python3-lib2to3" kcat gcovr
+    echo python3-venv python3-dev "?python3-lib2to3" kcat gcovr spin
     command -v chromium chromium-browser google-chrome >/dev/null || echo '?chromium'
 }
 

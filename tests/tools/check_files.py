@@ -6,6 +6,7 @@ header   a C file begins with a comment that says what it is (3 to 15 lines; a `
 length   at most 400 lines; 600 if the header gives a reason on a line that begins with `length:`
 words    nothing that is true on one machine only, and nothing left open
 text     no tabs in C, no trailing blanks, a line break at the end, at most 100 columns in C
+         (spin's models count as C)
 """
 
 import argparse
@@ -13,7 +14,8 @@ import re
 import sys
 from pathlib import Path
 
-SOURCES = {".c", ".h", ".def", ".py", ".sh", ".lua", ".js", ".mjs", ".css", ".cmake"}
+SOURCES = {".c", ".h", ".def", ".py", ".sh", ".lua", ".pml", ".js", ".mjs", ".css", ".cmake"}
+C_LIKE = (".c", ".h", ".pml")
 NAMED = {"dev", "CMakeLists.txt"}  # sources without such an ending
 NOT_OURS = re.compile(r"(^|/)(node_modules|third_party)/|^tests/data/|^docs/gen/|\.min\.(js|css)$")
 BINARY = {".png", ".jpg", ".gif", ".ico", ".woff2", ".webp", ".gz", ".bin", ".svg"}
@@ -48,7 +50,7 @@ def check_c(name, lines):
     for i, line in enumerate(lines, 1):
         if "\t" in line:
             yield i, "a tab"
-        if len(line) > COLUMNS and Path(name).suffix in (".c", ".h"):
+        if len(line) > COLUMNS and Path(name).suffix in C_LIKE:
             yield i, f"{len(line)} columns, at most {COLUMNS}"
 
 
@@ -56,7 +58,7 @@ def check_source(name, text, lines):
     if not any("SPDX-License-Identifier: Apache-2.0" in line for line in lines[:4]):
         yield 1, "no SPDX-License-Identifier: Apache-2.0"
     reason = re.search(r"^\W*length:", "\n".join(lines[:25]), re.M) is not None
-    if Path(name).suffix in (".c", ".h"):
+    if Path(name).suffix in C_LIKE:
         wrong, reason = check_header(text)
         if wrong:
             yield 1, wrong

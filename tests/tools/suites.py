@@ -31,6 +31,7 @@ SUITES = {
     "sdk": ("pytest", [APART["sdk"], "tests/sdk"], 600),
     "page": ("pytest", [APART["page"], "tests/page"], 600),
     "autobahn": ("script", ["tests/autobahn/run.sh"], 600),
+    "model": ("script", ["tests/model/run.py"], 600),
     "chaos": ("pytest", ["tests/chaos/test_*.py"], 1500),
 }
 SHORT = "chaos"  # without --all (or -k), only its rows marked `short`
