@@ -57,7 +57,7 @@ static void finish_connect(struct session *s)
     for (struct sub *sub = s->subs; sub; sub = sub->next)
         buf_done(&sub->first);
     s->first_bytes = 0;
-    list_splice_tail(&s->h->todo, &s->held);
+    sub_release_held(s);
     s->state = SESSION_READY;
     s->backlog = BUF_INIT;
     if (backlog.n)

@@ -173,6 +173,16 @@ void sub_result(const struct sub *sub, struct buf *subs)
     sub->w.s->proto->sub_result(subs, channel_name(sub->w.ch), &r);
 }
 
+void sub_release_held(struct session *s)
+{
+    struct sub *sub;
+
+    for (sub = s->subs; sub; sub = sub->next)
+        if (sub->server && sub->w.ch->any) /* what the next turn publishes is its already */
+            hub_live(sub);
+    list_splice_tail(&s->h->todo, &s->held);
+}
+
 /* ---- going on ---- */
 
 /* Sends what r has after the position, as far as the client can take it and the turn may give. True

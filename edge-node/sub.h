@@ -39,3 +39,5 @@ void sub_gap(struct sub *sub);
 void sub_lag(struct sub *sub, uint64_t pos);
 /* For the connect reply. */
 void sub_result(const struct sub *sub, struct buf *subs);
+/* It is out: the subscriptions that waited for it go on. */
+void sub_release_held(struct session *s);

@@ -18,3 +18,11 @@
 #define TOKEN_OLD                                                                      \
     "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJ1IiwiZXhwIjoxMDAwfQ.DPb_aA5mGgPu" \
     "NwwJ80D0CKk4xNeeBCAtj6v1SS4D-3s"
+/* sub u, channels ["a", "c", "any:s", "none:s"] */
+#define TOKEN_WAITS                                                                    \
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJ1IiwiY2hhbm5lbHMiOlsiYSIsImMiLCJ" \
+    "hbnk6cyIsIm5vbmU6cyJdfQ.lbgE12QHKzbgo_c-1cPPftPsELHYfDhw_u6xTdb9TWk"
+/* sub u, channels ["a", "c", "any:a"] */
+#define TOKEN_SUBS                                                                     \
+    "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJ1IiwiY2hhbm5lbHMiOlsiYSIsImMiLCJ" \
+    "hbnk6YSJdfQ._ldLkeiF4N9Z7QeUGkTa0NcTNERhroSuf8TyB0lbWHM"
