@@ -97,7 +97,7 @@ struct channel {
     const struct namespace *ns;
     struct tail *tail;   /* NULL: not resolved yet, or `any` */
     struct list in_tail; /* membership of tail->channels */
-    struct plog **any;   /* keys may be in each of these: live only; else NULL */
+    struct plog **any;   /* keys may be in each of these (by partition): live only; else NULL */
     uint32_t any_count;
     uint32_t sub_count; /* all states */
     uint32_t live, slot_cap;

@@ -14,13 +14,21 @@
 
 /* ---- 1. advance ---- */
 
+/* A record in another partition than its key's has no place in the channel's order; nor has one of
+ * another topic, by whatever name. */
+static bool is_of_tail(const struct channel *ch, const struct tail *t)
+{
+    uint32_t part = (uint32_t)t->p->partition;
+
+    return ch->tail == t || (ch->any && part < ch->any_count && ch->any[part] == t->p);
+}
+
 static void on_rec(void *arg, const struct plog_rec *r)
 {
     struct tail *t = arg;
     struct channel *ch = hub_channel_of_rec(t->h, r);
 
-    /* A record in another partition than its key's has no place in the channel's order. */
-    if (ch && ch->live && (ch->tail == t || ch->any))
+    if (ch && ch->live && is_of_tail(ch, t))
         publish_add(t->h->publish, ch, r);
 }
 

@@ -73,12 +73,41 @@ static void test_a_slow_client_is_told(void **state)
     end();
 }
 
+/* Another topic's log isn't a partition of this one, whatever its records call themselves. */
+static void test_a_foreign_log_has_no_part_in_it(void **state)
+{
+    const char *names[] = {"any:a", "any:b", "any:c", "any:d", "any:e", "any:f"};
+    char text[100], other[16];
+    size_t i = 0;
+
+    (void)state;
+    begin(100);
+    x.feed.views[FAKE_ANY]->partitions = FAKE_PARTS - 1;
+    while (fake_stream_of(&x, names[i])->p->partition != FAKE_PARTS - 1)
+        i++;
+    (void)snprintf(other, sizeof(other), "%s", neighbour(names[i]));
+    (void)snprintf(text, sizeof(text), "{\"id\":2,\"subscribe\":{\"channel\":\"%s\"}}", other);
+    fake_say(&x, &c, text);
+    (void)snprintf(text, sizeof(text), "{\"id\":3,\"subscribe\":{\"channel\":\"%s\"}}", names[i]);
+    fake_say(&x, &c, text);
+    fake_settle(&x);
+    take_text(&c);
+    fake_write(&x, names[i], 1, true);
+    fake_settle(&x);
+    assert_string_equal(take_text(&c), "");
+    fake_write(&x, other, 1, true);
+    fake_settle(&x);
+    assert_non_null(strstr(take_text(&c), "\"push\""));
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_server_side_from_its_reply_on),
         cmocka_unit_test(test_a_hole_anywhere_is_told),
         cmocka_unit_test(test_a_slow_client_is_told),
+        cmocka_unit_test(test_a_foreign_log_has_no_part_in_it),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
