@@ -6,7 +6,7 @@
 #pragma once
 
 #include "edge-node/session.h"
-#include "tests/unit/edge/fake_feed.h"
+#include "tests/unit/edge/fake_shards.h"
 
 struct fake_conn {
     struct session *s;
@@ -95,16 +95,21 @@ static const struct transport fake_transport = {
     .prefetch = fake_prefetch,
 };
 
-static inline void fake_open(struct fake *x, struct fake_conn *c)
+static inline void fake_open_at(struct fake *x, struct fake_conn *c, int shard)
 {
     *c = (struct fake_conn){.room = SIZE_MAX};
-    x->hub.now_ms = x->now_ms;
-    c->s = session_open(&x->hub, c, &fake_transport, &proto_json);
+    x->hubs[shard].now_ms = x->now_ms;
+    c->s = session_open(&x->hubs[shard], c, &fake_transport, &proto_json);
+}
+
+static inline void fake_open(struct fake *x, struct fake_conn *c)
+{
+    fake_open_at(x, c, 0);
 }
 
 static inline void fake_say(struct fake *x, struct fake_conn *c, const char *text)
 {
-    x->hub.now_ms = x->now_ms;
+    c->s->h->now_ms = x->now_ms;
     session_on_message(c->s, slice_of(text));
 }
 

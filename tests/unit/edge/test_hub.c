@@ -150,7 +150,7 @@ static void test_beyond_kafkas_end(void **state)
 
 static void test_epochs(void **state)
 {
-    static const char *const foreign[] = {"LogAAAA2", "", "_", "LogAAAA1x"};
+    static const char *const foreign[] = {"LogAAAAB", "", "_", "LogAAAAAx"};
     char text[200];
 
     (void)state;
