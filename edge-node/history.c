@@ -89,13 +89,16 @@ static void finish(struct history_req *q)
 {
     struct session *s = q->w.s;
     const struct tail *t = q->w.ch->tail;
+    uint64_t end = t->cursor;
 
     if (s->out.n >= (size_t)s->h->conf->write_max) { /* the client has enough to read for now */
         waiter_move(&q->w, &s->blocked);
         session_dirty(s);
         return;
     }
-    s->proto->history(&s->out, q->cmd_id, slice_of(t->p->log), t->cursor, buf_as_slice(&q->pubs));
+    if (!q->reverse && q->pos > end)
+        end = q->pos; /* a page had more than the tail has read */
+    s->proto->history(&s->out, q->cmd_id, slice_of(t->p->log), end, buf_as_slice(&q->pubs));
     session_dirty(s);
     req_free(q);
 }
@@ -116,6 +119,17 @@ static void take(struct history_req *q, const struct plog_rec *r)
     q->limit--;
 }
 
+void history_log_ends(struct session *s, const struct plog *p)
+{
+    struct history_req *q, *next;
+
+    for (q = s->history; q; q = next) {
+        next = q->next;
+        if (channel_reads(q->w.ch, p))
+            fail(q, ERROR_INTERNAL);
+    }
+}
+
 /* ---- forward ---- */
 
 static void forward(struct history_req *q)
@@ -134,6 +148,8 @@ static void forward(struct history_req *q)
             fail(q, ERROR_UNRECOVERABLE_POSITION);
             return;
         }
+        if (q->pos < r.from && q->pubs.n)
+            break; /* what is behind a hole doesn't follow: the next command's `since` is told */
         if (q->pos < r.from)
             q->pos = r.from; /* nothing is kept there, so nothing was looked at */
         if (r.searched)      /* else the plog's links led straight to the channel's records */

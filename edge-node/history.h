@@ -15,3 +15,5 @@
 /* Takes the reference on ch that hub_channel() gave. */
 void history_new(struct session *s, struct channel *ch, const struct command *cmd);
 void history_drop_all(struct session *s);
+/* p's log was superseded: no answer comes from it, and its channel is free for the new one. */
+void history_log_ends(struct session *s, const struct plog *p);

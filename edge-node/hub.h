@@ -116,6 +116,15 @@ static inline struct slice channel_name(const struct channel *ch)
     return (struct slice){ch->name, ch->name_len};
 }
 
+/* Is p where its records are, or one of these? */
+static inline bool channel_reads(const struct channel *ch, const struct plog *p)
+{
+    uint32_t part = (uint32_t)p->partition;
+
+    return (ch->tail && ch->tail->p == p) ||
+           (ch->any && part < ch->any_count && ch->any[part] == p);
+}
+
 /* Something that waits for data: a subscription that isn't live, or a history request. It is in
  * exactly one list: hub->todo, hub->waiting (for a topic), tail->waiting, session->blocked or
  * session->held; none while live. */

@@ -7,6 +7,7 @@
 #include <stdatomic.h>
 
 #include "edge-node/edge_metric.h"
+#include "edge-node/history.h"
 #include "edge-node/publish.h"
 #include "edge-node/session.h"
 #include "edge-node/sub.h"
@@ -14,21 +15,14 @@
 
 /* ---- 1. advance ---- */
 
-/* A record in another partition than its key's has no place in the channel's order; nor has one of
- * another topic, by whatever name. */
-static bool is_of_tail(const struct channel *ch, const struct tail *t)
-{
-    uint32_t part = (uint32_t)t->p->partition;
-
-    return ch->tail == t || (ch->any && part < ch->any_count && ch->any[part] == t->p);
-}
-
 static void on_rec(void *arg, const struct plog_rec *r)
 {
     struct tail *t = arg;
     struct channel *ch = hub_channel_of_rec(t->h, r);
 
-    if (ch && ch->live && is_of_tail(ch, t))
+    /* A record in another partition than its key's has no place in the channel's order; nor has one
+     * of another topic, by whatever name. */
+    if (ch && ch->live && channel_reads(ch, t->p))
         publish_add(t->h->publish, ch, r);
 }
 
@@ -69,13 +63,12 @@ static void tell_gap(struct hub *h, const struct plog *p, bool only_any)
     list_for_each(s, &h->sessions, in_hub) {
         struct sub *sub, *next;
         for (sub = s->subs; sub; sub = next) {
-            bool hit = !only_any && sub->w.ch->tail && sub->w.ch->tail->p == p;
             next = sub->next;
-            for (uint32_t i = 0; i < sub->w.ch->any_count; i++)
-                hit |= sub->w.ch->any[i] == p;
-            if (hit)
+            if (channel_reads(sub->w.ch, p) && (sub->w.ch->any || !only_any))
                 sub_gap(sub);
         }
+        if (!only_any)
+            history_log_ends(s, p);
     }
 }
 
