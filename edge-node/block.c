@@ -15,6 +15,14 @@ void block_done(struct block *b)
     *b = (struct block){0};
 }
 
+void block_clear(struct block *b)
+{
+    buf_clear(&b->bytes);
+    buf_shrink(&b->bytes, BLOCK_KEEP);
+    buf_clear(&b->message);
+    buf_shrink(&b->message, BLOCK_KEEP);
+}
+
 static struct chunk *chunk_add(struct block *b)
 {
     if (b->n == b->cap) {

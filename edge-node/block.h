@@ -36,6 +36,10 @@ struct block_how {
     bool bare; /* no positions: a channel that is live only */
 };
 
+#define BLOCK_KEEP KIB(256) /* memory of a block that stays for the next turn */
+
 void block_done(struct block *b);
+/* It was written: gives back what an unusual turn needed. */
+void block_clear(struct block *b);
 /* Encodes one channel's records (at least one, ascending). */
 void block_encode(struct block *b, const struct block_how *how, const struct rec_vec *recs);

@@ -17,6 +17,7 @@
 /* Sessions; their own structs are fetched twice as far ahead. Measured with libwebsockets' own
  * per-connection structs: it removes half of what they cost. */
 #define PREFETCH_AHEAD ((size_t)6)
+#define FRESH_KEEP     1024 /* records of a channel in a turn, usually */
 
 /* One block for one subscriber. */
 struct item {
@@ -189,6 +190,8 @@ static void encode(struct hub *h, struct channel *ch, struct block *b)
 
     block_encode(b, &how, &ch->fresh);
     ch->fresh.n = 0;
+    if (ch->fresh.cap > FRESH_KEEP)
+        rec_vec_done(&ch->fresh);
 }
 
 void publish_all(struct hub *h)
@@ -220,6 +223,8 @@ void publish_all(struct hub *h)
             session_prefetch(x->sessions[i + PREFETCH_AHEAD]);
         write_items(h, x->sessions[i]);
     }
+    for (size_t i = 0; i < n; i++)
+        block_clear(&x->blocks[i]);
     x->touched_n = x->items_n = x->sessions_n = 0;
 }
 

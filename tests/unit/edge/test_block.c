@@ -110,11 +110,36 @@ static void test_header_borders(void **state)
     }
 }
 
+static size_t memory_after(struct block *b, size_t n, size_t payload)
+{
+    struct turns *t = turns_new(1);
+    struct plog *p = fill(t, n, payload);
+
+    block_encode(b, &(struct block_how){&proto_json, &transport_ws, KIB(64), false}, &recs);
+    assert_true(b->bytes.cap >= n * payload);
+    block_clear(b);
+    plog_free(p);
+    turns_free(t);
+    return b->bytes.cap;
+}
+
+/* A block's memory stays for the next turn, but not what one large turn needed. */
+static void test_memory(void **state)
+{
+    struct block b = {0};
+
+    (void)state;
+    assert_in_range(memory_after(&b, 10, 100), 1000, BLOCK_KEEP);
+    assert_in_range(memory_after(&b, 2000, 1000), 0, BLOCK_KEEP);
+    block_done(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_split),
         cmocka_unit_test(test_header_borders),
+        cmocka_unit_test(test_memory),
     };
     int rc = cmocka_run_group_tests(tests, NULL, NULL);
 
