@@ -93,6 +93,14 @@ void plog_start(struct plog *p, uint64_t pos, struct turns *t)
     STORE(&p->state, PLOG_READY);
 }
 
+void plog_set_lost(struct plog *p, uint64_t pos)
+{
+    uint64_t was = atomic_load(&p->lost);
+
+    while (was < pos && !atomic_compare_exchange_weak(&p->lost, &was, pos))
+        ;
+}
+
 void plog_stop(struct plog *p, struct turns *t)
 {
     plog_bucket *buckets = LOAD_OWN(&p->buckets);

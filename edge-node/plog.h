@@ -128,6 +128,10 @@ struct plog {
     _Atomic uint64_t tailing[SHARDS_MAX / 64];
     _Atomic uint64_t *wants; /* PLOG_WANTS a shard; allocated with the plog */
 
+    /* shards, any: where the last hole ends that somebody met; a cursor below it isn't covered.
+     * Raised before a gap is told, so that the reply to the next subscribe is final */
+    _Atomic uint64_t lost;
+
     /* feed's own */
     struct plog_seg *oldest;
     size_t bytes, bytes_counted; /* of segments, pages, buckets; as last added to feed's sum */
@@ -180,6 +184,8 @@ void plog_add_page(struct plog *p, struct plog_page *page);
 bool plog_evict_page(struct plog *p, struct turns *t);
 
 /* ---- shards, within a turn ---- */
+
+void plog_set_lost(struct plog *p, uint64_t pos); /* the greatest one stays */
 
 struct channel_key {
     uint64_t hash; /* hash_bytes(name) */

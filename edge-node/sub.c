@@ -245,6 +245,7 @@ static void pull(struct sub *sub)
         if (hub_older(&sub->w, sub->pos, 0, &r) != 0)
             return;
         if (sub->pos < r.from) {
+            plog_set_lost(t->p, r.from);
             sub_gap(sub);
             return;
         }
@@ -326,6 +327,8 @@ static bool begin(struct hub *h, struct sub *sub)
         return begin_now(sub);
     if (sub->pos > t->cursor)
         return begin_ahead(h, sub);
+    if (sub->pos < atomic_load(&t->p->lost))
+        return begin_now(sub);
     return begin_behind(sub);
 }
 

@@ -27,6 +27,25 @@ static void test_hole_inside_a_page(void **state)
     end();
 }
 
+/* The cursor stays before the hole: the next reply tells, the client isn't sent round for ever. */
+static void test_a_hole_is_told_once(void **state)
+{
+    (void)state;
+    begin(100);
+    fake_write(&x, "a", 1, false);
+    fake_write(&x, neighbour("a"), 1, false);
+    fake_lose(&x, "a");
+    fake_write(&x, "a", 1, false);
+    fake_restart(&x, fake_stream_of(&x, "a"));
+    subscribe_at("a", 100);
+    fake_settle(&x);
+    assert_non_null(strstr(take_text(&c), "\"unsubscribe\":{\"code\":2500"));
+    subscribe_at("a", 101);
+    fake_settle(&x);
+    assert_null(strstr(take_text(&c), "\"recovered\":true"));
+    end();
+}
+
 static void test_history_over_a_page_without_the_channel(void **state)
 {
     (void)state;
@@ -111,6 +130,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hole_inside_a_page),
+        cmocka_unit_test(test_a_hole_is_told_once),
         cmocka_unit_test(test_history_over_a_page_without_the_channel),
         cmocka_unit_test(test_topic_becomes_unmapped_while_one_lags),
         cmocka_unit_test(test_many_resumes_in_one_frame_are_bounded),
