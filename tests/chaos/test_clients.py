@@ -108,7 +108,6 @@ BAD = [
 ]
 
 
-@pytest.mark.short
 def test_forged_cursors(storm, ways, redis):
     _, edges = storm.usual()
     log = Region(redis, storm.topic).log()

@@ -16,7 +16,6 @@ def back(edge):
     wait_until(lambda: edge.get("/health/ready")[0] == 200, f"{edge.name} is ready again", 30)
 
 
-@pytest.mark.short
 def test_edge_sigkill(storm):
     _, (one, two) = storm.usual()
     with storm.load("edge: SIGKILL of one of two"):
@@ -59,7 +58,10 @@ def test_all_edges_at_once(storm):
 
 @pytest.mark.parametrize(
     ("plog", "records", "what"),
-    [("256MiB", 700, "for less than its plog holds"), ("1MiB", 2500, "for more than its plog holds")],
+    [
+        pytest.param("256MiB", 700, "for less than its plog holds", marks=pytest.mark.short, id="less"),
+        pytest.param("1MiB", 2500, "for more than its plog holds", id="more"),
+    ],
 )
 def test_edge_cut_from_redis(storm, ways, plog, records, what):
     way = ways.open(storm.redis)

@@ -115,7 +115,6 @@ def test_redis_evicts(storm, redis_server):
         wait_over(storm, worker)
 
 
-@pytest.mark.short
 def test_redis_is_full(storm, redis_server):
     server = redis_server()
     worker, _ = storm.usual(redis=server)

@@ -8,7 +8,6 @@ import pytest
 RUNNING = "fanfare_worker_running_partitions"
 
 
-@pytest.mark.short
 def test_worker_sigkill(storm):
     one, two, _ = storm.usual(workers=2)
     for worker in (one, two):

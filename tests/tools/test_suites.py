@@ -75,6 +75,19 @@ def test_pytest_counts(opts, tmp_path, body, expected):
         assert "no such thing here" in count.reasons[0]
 
 
+def test_chaos_runs_its_short_selection_unless_told(opts, tmp_path):
+    ini = tmp_path / suites.INTEGRATION / "pytest.ini"
+    ini.parent.mkdir(parents=True)
+    ini.write_text("[pytest]\nmarkers = short\n")
+    body = "import pytest\n@pytest.mark.short\ndef test_a(): pass\ndef test_b(): pass\n"
+    (tmp_path / "test_it.py").write_text(body)
+    assert suites.run_pytest("chaos", ["test_it.py"], opts).total == 1
+    opts.all = True
+    assert suites.run_pytest("chaos", ["test_it.py"], opts).total == 2
+    opts.all, opts.k = False, "test"
+    assert suites.run_pytest("chaos", ["test_it.py"], opts).total == 2
+
+
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
