@@ -145,6 +145,8 @@ static inline void fake_read(struct fake *x, struct fake_stream *s, const struct
 {
     struct entry e = entry_of(r->pos, r->prev, r->channel, r->payload);
 
+    if (atomic_load(&s->p->state) != PLOG_READY)
+        return;
     if (plog_view(s->p).upto < r->prev)
         plog_start(s->p, r->prev, x->feed.turns);
     plog_append(s->p, &e, key_of_name(r->channel).hash, 0);

@@ -1,242 +1,60 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_hub_random.c: many clients that come, go, resume and choke at random over partitions that
- * are written, evicted, restarted, trimmed and lose records at random. The model: a subscription
- * must get exactly the records of its channel after where it began, until it is told that it
- * can't; and it may be told so only if something really is missing. FANFARE_TEST_SEED=n repeats
- * one run.
+ * test_hub_random.c: many clients of two shards that come, go, resume and choke at random over
+ * partitions that are written, lag, are evicted, restarted, stopped, trimmed, lose records, and whose
+ * logs end; hub_model.h knows what each must get. FANFARE_TEST_SEED=n repeats one run,
+ * FANFARE_TEST_SEEDS=n makes n.
  */
-#include "common/runtime/json.h"
+#include "common/io/token.h"
 
-#include "tests/unit/edge/fake_conn.h"
+#include "tests/unit/edge/hub_actors.h"
 
-#define CLIENTS  24
-#define CHANNELS 8
-#define STEPS    1500
-#define SEEDS    12
+#define STEPS 1200
+#define SEEDS 16
 
-struct model_sub {
-    bool asked, active, recover;
-    uint64_t cursor; /* as the client knows it */
-};
+static struct token_keys *keys;
 
-struct client {
-    struct fake_conn conn;
-    struct model_sub subs[CHANNELS];
-    uint32_t next_id;
-};
+/* ---- what happens to the partitions ---- */
 
-struct totals {
-    size_t pubs, chokes, recovered, told, unsubscribed;
-};
-
-static struct fake x;
-static struct client clients[CLIENTS];
-static uint64_t cursors[CLIENTS][CHANNELS]; /* outlive the connections */
-static struct totals sum;
-static uint64_t rng;
-
-static uint32_t rnd(uint32_t n)
+/* Where nobody listens, feed stops; where somebody does, it starts at the stream's end. */
+static void stop_or_start(struct fake_stream *s)
 {
-    rng = hash_u64(rng + 0x9e3779b97f4a7c15u);
-    return (uint32_t)(rng >> 33) % n;
+    bool tailed = atomic_load(&s->p->tailing[0]) != 0;
+
+    if (!tailed && atomic_load(&s->p->state) == PLOG_READY)
+        plog_stop(s->p, x.feed.turns);
+    else if (tailed && atomic_load(&s->p->state) == PLOG_COLD)
+        fake_restart(&x, s);
 }
 
-static const char *channel(size_t i)
+static void end_log(void)
 {
-    static const char *const names[CHANNELS] = {"a", "b", "c", "d", "e", "f", "g", "h"};
-
-    return names[i];
-}
-
-static size_t channel_index(struct slice name)
-{
-    assert_int_equal(name.n, 1);
-    assert_in_range(name.p[0], 'a', 'a' + CHANNELS - 1);
-    return (size_t)(name.p[0] - 'a');
-}
-
-/* The next record of the channel after pos; NULL if there is none. */
-static const struct fake_rec *next_rec(size_t ch, uint64_t pos)
-{
-    const struct fake_stream *s = fake_stream_of(&x, channel(ch));
-    size_t lo = 0, hi = s->n;
-
-    while (lo < hi) {
-        size_t mid = (lo + hi) / 2;
-        if (s->v[mid].pos > pos)
-            hi = mid;
-        else
-            lo = mid + 1;
-    }
-    for (; lo < s->n; lo++)
-        if (!s->v[lo].lost && !strcmp(s->v[lo].channel, channel(ch)))
-            return &s->v[lo];
-    return NULL;
-}
-
-/* Is any record of the partition after pos out of Redis? */
-static bool has_gap(size_t ch, uint64_t pos)
-{
-    const struct fake_stream *s = fake_stream_of(&x, channel(ch));
-
-    for (size_t i = 0; i < s->n; i++)
-        if (s->v[i].pos > pos && (s->v[i].lost || i < s->first))
-            return true;
-    return false;
-}
-
-static void on_pub(struct client *c, size_t ch, const struct json *pub)
-{
-    struct model_sub *m = &c->subs[ch];
-    const struct fake_rec *want = next_rec(ch, m->cursor);
-    uint64_t offset, n;
-
-    if (!m->active)
-        fail_msg("pushed before the reply, or after the end: %.300s", c->conn.text.p);
-    assert_true(json_u64(json_get(pub, "offset"), &offset));
-    assert_true(json_u64(json_get(json_get(pub, "data"), "n"), &n));
-    assert_int_equal(n, offset);
-    assert_non_null(want);
-    assert_int_equal(offset, want->pos); /* else lost, doubled or out of order */
-    m->cursor = offset;
-    sum.pubs++;
-}
-
-static void on_subscribed(struct client *c, size_t ch, const struct json *r)
-{
-    struct model_sub *m = &c->subs[ch];
-    const struct json *pubs = json_get(r, "publications");
-    uint64_t offset = 0;
-    bool recovered = false;
-
-    assert_true(m->asked && !m->active);
-    m->active = true;
-    assert_true(!json_get(r, "offset") || json_u64(json_get(r, "offset"), &offset));
-    assert_true(!json_get(r, "recovered") || json_bool(json_get(r, "recovered"), &recovered));
-    if (recovered) {
-        assert_true(m->recover);
-        assert_int_equal(offset, m->cursor);
-        sum.recovered++;
-    } else {
-        assert_true(!m->recover || has_gap(ch, m->cursor)); /* told without a reason */
-        assert_null(pubs);
-        sum.told += m->recover;
-        m->cursor = offset;
-    }
-    for (size_t i = 0; i < json_size(pubs); i++)
-        on_pub(c, ch, json_at(pubs, i));
-}
-
-static void on_reply(struct client *c, const struct json *j)
-{
-    const struct json *push = json_get(j, "push");
-    struct slice name;
-    uint64_t id;
-
-    if (push) {
-        size_t ch;
-        assert_true(json_text(json_get(push, "channel"), &name));
-        ch = channel_index(name);
-        if (json_get(push, "pub")) {
-            on_pub(c, ch, json_get(push, "pub"));
-            return;
-        }
-        assert_non_null(json_get(push, "unsubscribe"));
-        assert_true(c->subs[ch].active);
-        assert_true(has_gap(ch, c->subs[ch].cursor));
-        c->subs[ch].active = c->subs[ch].asked = false;
-        sum.unsubscribed++;
+    if (x.feed.log == FAKE_LOGS - 1 || rnd(20))
         return;
-    }
-    if (!json_get(j, "id"))
-        return; /* a ping */
-    assert_true(json_u64(json_get(j, "id"), &id));
-    assert_null(json_get(j, "error"));
-    if (json_get(j, "subscribe"))
-        on_subscribed(c, id % CHANNELS, json_get(j, "subscribe"));
+    fake_new_log(&x, rnd(2) ? 0 : rnd(1000));
+    sum.logs++;
 }
 
-static void read_all(struct client *c)
+static void lag(void)
 {
-    struct slice text = buf_as_slice(&c->conn.text);
-    struct json_error err;
-    struct json *j;
-
-    while ((j = json_take(&text, &err))) {
-        on_reply(c, j);
-        json_free(j);
-    }
-    assert_string_equal(err.text, "");
-    buf_clear(&c->conn.text);
-}
-
-/* ---- what may happen ---- */
-
-static void come(struct client *c)
-{
-    memset(c->subs, 0, sizeof(c->subs));
-    c->next_id = 1;
-    fake_open(&x, &c->conn);
-    fake_say(&x, &c->conn, "{\"id\":1,\"connect\":{}}");
-}
-
-static void go(struct client *c)
-{
-    size_t who = (size_t)(c - clients);
-
-    read_all(c);
-    for (size_t i = 0; i < CHANNELS; i++)
-        if (c->subs[i].active)
-            cursors[who][i] = c->subs[i].cursor;
-    fake_close(&c->conn);
-}
-
-static void subscribe(struct client *c, size_t ch)
-{
-    struct model_sub *m = &c->subs[ch];
-    char text[200];
-
-    if (m->asked)
-        return;
-    *m = (struct model_sub){.asked = true, .cursor = cursors[c - clients][ch]};
-    m->recover = m->cursor && rnd(8);
-    c->next_id += CHANNELS;
-    snprintf(text, sizeof(text),
-             "{\"id\":%u,\"subscribe\":{\"channel\":\"%s\",\"recover\":%s,\"epoch\":\"" FAKE_LOG
-             "\",\"offset\":%llu}}",
-             (unsigned)(c->next_id - c->next_id % CHANNELS + ch), channel(ch),
-             m->recover ? "true" : "false", (unsigned long long)m->cursor);
-    fake_say(&x, &c->conn, text);
-}
-
-static void unsubscribe(struct client *c, size_t ch)
-{
-    char text[100];
-
-    read_all(c);
-    if (!c->subs[ch].active || c->conn.choked || c->conn.s->out.n)
-        return; /* what is still on its way would confuse the model */
-    cursors[c - clients][ch] = c->subs[ch].cursor;
-    c->subs[ch] = (struct model_sub){0};
-    snprintf(text, sizeof(text), "{\"id\":7,\"unsubscribe\":{\"channel\":\"%s\"}}", channel(ch));
-    fake_say(&x, &c->conn, text);
+    for (uint32_t n = rnd(20); n-- > 0;)
+        model_write(rnd(CHANNELS), rnd(100), false);
 }
 
 static void disturb(void)
 {
-    struct fake_stream *s = &x.feed.streams[rnd(FAKE_PARTS)];
+    struct fake_stream *s = some_stream();
 
-    switch (rnd(12)) {
+    switch (rnd(18)) {
     case 0:
         fake_trim(s, 60 + rnd(200));
         break;
     case 1:
         if (!rnd(40))
-            fake_lose(&x, channel(rnd(CHANNELS)));
+            fake_lose(&x, channel(rnd(PLAIN)));
         break;
     case 2:
-        fake_write(&x, channel(rnd(CHANNELS)), rnd(3000), false);
+        model_write(rnd(PLAIN), rnd(3000), false);
         fake_restart(&x, s);
         break;
     case 3:
@@ -246,39 +64,25 @@ static void disturb(void)
     case 5:
         plog_evict_page(s->p, x.feed.turns);
         break;
+    case 6:
+        lag();
+        break;
+    case 7:
+    case 8:
+        fake_catch_up(&x, s);
+        break;
+    case 9:
+        stop_or_start(s);
+        break;
+    case 10:
+        end_log();
+        break;
+    case 11:
+        x.feed.hide = rnd(8);
+        break;
     default:
         break;
     }
-}
-
-static void client_step(struct client *c)
-{
-    uint32_t what = rnd(20);
-
-    if (!c->conn.s) {
-        come(c);
-    } else if (c->conn.close_code) {
-        fail_msg("closed with %u", (unsigned)c->conn.close_code);
-    } else if (what == 0) {
-        go(c);
-    } else if (what < 8) {
-        subscribe(c, rnd(CHANNELS));
-    } else if (what == 8) {
-        unsubscribe(c, rnd(CHANNELS));
-    } else if (what < 13) {
-        c->conn.room = rnd(20000);
-        sum.chokes++;
-    } else if (c->conn.choked) {
-        fake_drain(&c->conn, 1 + rnd(30000));
-    }
-    if (c->conn.s)
-        read_all(c);
-}
-
-static void write_some(void)
-{
-    for (uint32_t n = rnd(6); n-- > 0;)
-        fake_write(&x, channel(rnd(CHANNELS)), rnd(10) ? rnd(400) : rnd(20000), true);
 }
 
 /* The edge's clients all leave; later they resume in one turn, on channels new to the edge, while
@@ -298,45 +102,88 @@ static void storm(void)
     }
 }
 
+/* ---- a run ---- */
+
+static void turn(void)
+{
+    fake_turn(&x);
+    if (x.now_ms % 100 == 0)
+        for (int i = 0; i < FAKE_SHARDS; i++)
+            hub_tick(&x.hubs[i], x.now_ms);
+    for (size_t i = 0; i < CLIENTS; i++) /* what came in this turn is judged by what is now */
+        if (clients[i].conn.s)
+            read_all(&clients[i]);
+}
+
 static void step(void)
 {
     if (rnd(200) == 0)
         storm();
+    if (rnd(300) == 0)
+        for (uint32_t n = rnd(25); n-- > 0;)
+            fake_pass(&x, 100);
     write_some();
     client_step(&clients[rnd(CLIENTS)]);
     disturb();
     if (rnd(3) == 0)
         fake_serve(&x);
     if (rnd(3))
-        fake_turn(&x);
+        turn();
+}
+
+static void settle(void)
+{
+    for (size_t i = 0; i < CLIENTS; i++) {
+        if (!clients[i].conn.s)
+            continue;
+        clients[i].conn.room = SIZE_MAX;
+        fake_drain(&clients[i].conn, SIZE_MAX);
+    }
+    for (int part = 0; part < FAKE_PARTS; part++) {
+        struct fake_stream *s = &x.feed.streams[x.feed.log * FAKE_PARTS + part];
+        if (atomic_load(&s->p->state) == PLOG_COLD)
+            stop_or_start(s);
+        fake_catch_up(&x, s);
+        fake_signal(&x.feed, s->p);
+    }
+    for (size_t ch = 0; ch < CHANNELS; ch++) /* a record behind any lost one: it tells */
+        model_write(ch, 1, true);
+    fake_pass(&x, 100);
+    for (size_t i = 0; i < CLIENTS; i++)
+        if (clients[i].conn.s && clients[i].conn.close_code)
+            was_closed(&clients[i]);
+        else if (clients[i].conn.s)
+            read_all(&clients[i]);
+}
+
+static void check_sub(const struct model_sub *m, size_t ch)
+{
+    assert_true(m->asked == m->active); /* else it hangs */
+    if (!m->active)
+        return;
+    assert_int_equal(m->log, x.feed.log);
+    if (ch < PLAIN)
+        assert_null(next_rec(stream_of(m->log, ch), ch, m->cursor));
+    for (int part = 0; ch >= PLAIN && part < FAKE_PARTS; part++) {
+        uint64_t from = m->seen[part] ? m->seen[part] : m->ceiling[part];
+        assert_null(next_rec(stream_at(m->log, part), ch, from));
+    }
 }
 
 /* Everybody reads all; then each that is subscribed must have everything. */
 static void check_end(void)
 {
-    for (size_t i = 0; i < FAKE_PARTS; i++)
-        fake_signal(&x.feed, x.feed.streams[i].p);
-    for (size_t round = 0; round < 3; round++) {
-        for (size_t i = 0; i < CLIENTS; i++) {
-            if (!clients[i].conn.s)
-                continue;
-            clients[i].conn.room = SIZE_MAX;
-            fake_drain(&clients[i].conn, SIZE_MAX);
-        }
-        for (size_t ch = 0; ch < CHANNELS; ch++) /* a record behind any lost one: it tells */
-            fake_write(&x, channel(ch), 1, true);
-        fake_settle(&x);
-    }
+    x.feed.hide = 0;
+    for (int round = 0; round < 4; round++)
+        settle();
+    fake_pass(&x, 2200); /* what isn't known by now is answered with error 100 */
+    settle();
     for (size_t i = 0; i < CLIENTS; i++) {
-        struct client *c = &clients[i];
-        if (!c->conn.s)
+        if (!clients[i].conn.s)
             continue;
-        read_all(c);
-        for (size_t ch = 0; ch < CHANNELS; ch++) {
-            assert_true(c->subs[ch].asked == c->subs[ch].active);
-            if (c->subs[ch].active)
-                assert_null(next_rec(ch, c->subs[ch].cursor));
-        }
+        assert_false(clients[i].history.asked);
+        for (size_t ch = 0; ch < CHANNELS; ch++)
+            check_sub(&clients[i].subs[ch], ch);
     }
 }
 
@@ -347,6 +194,8 @@ static void run(uint64_t seed)
     memset(cursors, 0, sizeof(cursors));
     memset(clients, 0, sizeof(clients));
     fake_init(&x, 0);
+    for (int i = 0; i < FAKE_SHARDS; i++)
+        x.hubs[i].keys = keys;
     x.conf.write_max = seed % 2 ? 4096 : 20000;
     for (size_t i = 0; i < STEPS; i++)
         step();
@@ -357,25 +206,39 @@ static void run(uint64_t seed)
     fake_done(&x);
 }
 
+/* The runs must have met what they are for. */
+static void check_totals(void)
+{
+    print_message(
+        "%zu publications and %zu live-only, %zu recovered, %zu told, %zu unsubscribed, %zu "
+        "closed, %zu errors, %zu logs, %zu histories, %zu refused\n",
+        sum.pubs, sum.any_pubs, sum.recovered, sum.told, sum.unsubscribed, sum.closed, sum.errors,
+        sum.logs, sum.histories, sum.refused);
+    assert_true(sum.pubs > 10000 && sum.any_pubs > 1000 && sum.chokes > 100);
+    assert_true(sum.recovered > 100 && sum.told > 10 && sum.unsubscribed > 10);
+    assert_true(sum.closed > 10 && sum.logs > 5 && sum.histories > 100);
+    assert_true(sum.errors < sum.recovered / 4 && sum.refused < sum.histories / 2);
+}
+
 static void test_random(void **state)
 {
     const char *one = getenv("FANFARE_TEST_SEED");
     const char *many = getenv("FANFARE_TEST_SEEDS");
     uint64_t seeds = many ? strtoull(many, NULL, 10) : SEEDS;
+    char why[128];
 
     (void)state;
     memset(&sum, 0, sizeof(sum));
-    if (one) {
-        run(strtoull(one, NULL, 10));
-        return;
-    }
-    for (uint64_t seed = 1; seed <= seeds; seed++)
+    keys = token_keys_new(TOKEN_SECRET, NULL, why, sizeof(why));
+    assert_non_null(keys);
+    for (uint64_t seed = one ? strtoull(one, NULL, 10) : 1; seed <= seeds || one; seed++) {
         run(seed);
-    print_message("%zu publications, %zu recovered, %zu told, %zu unsubscribed\n", sum.pubs,
-                  sum.recovered, sum.told, sum.unsubscribed);
-    /* the runs must have met what they are for */
-    assert_true(sum.pubs > 10000 && sum.chokes > 100);
-    assert_true(sum.recovered > 100 && sum.told > 10 && sum.unsubscribed > 10);
+        if (one)
+            break;
+    }
+    if (!one)
+        check_totals();
+    token_keys_free(keys);
 }
 
 int main(void)

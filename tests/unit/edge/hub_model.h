@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * hub_model.h: clients that know what they must get. A subscription with positions must get exactly
+ * the records of its channel after where it began, until it is told that it can't; it may be told so
+ * only if something really is missing, or its log ended. One without (`any`) must get all of each
+ * partition from its reply on. A history reply must be a row of the channel's records without one
+ * left out. Include it once in a program. @thread main
+ */
+#pragma once
+
+#include "common/runtime/json.h"
+
+#include "tests/unit/edge/edge_tokens.h"
+#include "tests/unit/edge/fake_conn.h"
+
+#define CLIENTS    24
+#define PLAIN      8  /* channels with positions … */
+#define CHANNELS   12 /* … and live-only ones */
+#define HISTORY_ID 100000
+
+/* Where a client is in one channel; of each partition for a live-only one. */
+struct cursor_of {
+    int log;
+    uint64_t pos;
+};
+
+struct model_sub {
+    bool asked, active, recover, server;
+    int log;
+    uint64_t cursor;
+    /* live-only: nothing up to floor may come, nothing above ceiling may be left out */
+    uint64_t floor[FAKE_PARTS], ceiling[FAKE_PARTS], seen[FAKE_PARTS];
+};
+
+struct model_history {
+    bool asked, has_since, reverse;
+    size_t ch;
+    int log;
+    uint64_t since;
+    int limit;
+};
+
+struct client {
+    struct fake_conn conn;
+    struct model_sub subs[CHANNELS];
+    struct model_history history;
+    uint32_t next_id;
+    bool connected;
+};
+
+struct totals {
+    size_t pubs, any_pubs, chokes, recovered, told, unsubscribed, closed, errors, logs, histories,
+        refused;
+};
+
+static struct fake x;
+static struct client clients[CLIENTS];
+static struct cursor_of cursors[CLIENTS][PLAIN]; /* outlive the connections */
+static struct totals sum;
+
+static const char *channel(size_t i)
+{
+    static const char *const names[CHANNELS] = {"a", "b", "c",     "d",     "e",     "f",
+                                                "g", "h", "any:a", "any:b", "any:c", "any:d"};
+
+    return names[i];
+}
+
+static size_t channel_index(struct slice name)
+{
+    for (size_t i = 0; i < CHANNELS; i++)
+        if (slice_eq(name, slice_of(channel(i))))
+            return i;
+    fail_msg("no such channel: %.*s", (int)name.n, name.p);
+    return 0;
+}
+
+/* ---- what there is ---- */
+
+static const struct fake_stream *stream_at(int log, int part)
+{
+    return &x.feed.streams[log * FAKE_PARTS + part];
+}
+
+static const struct fake_stream *stream_of(int log, size_t ch)
+{
+    return stream_at(log, fake_part_of(&x, channel(ch)));
+}
+
+/* Index of the first record after pos. */
+static size_t index_after(const struct fake_stream *s, uint64_t pos)
+{
+    size_t lo = 0, hi = s->n;
+
+    while (lo < hi) {
+        size_t mid = (lo + hi) / 2;
+        if (s->v[mid].pos > pos)
+            hi = mid;
+        else
+            lo = mid + 1;
+    }
+    return lo;
+}
+
+/* The next record of the channel after pos; NULL if there is none. */
+static const struct fake_rec *next_rec(const struct fake_stream *s, size_t ch, uint64_t pos)
+{
+    for (size_t i = index_after(s, pos); i < s->n; i++)
+        if (!s->v[i].lost && !strcmp(s->v[i].channel, channel(ch)))
+            return &s->v[i];
+    return NULL;
+}
+
+/* Is any record in (after, upto] out of Redis? */
+static bool has_gap(const struct fake_stream *s, uint64_t after, uint64_t upto)
+{
+    for (size_t i = index_after(s, after); i < s->n && s->v[i].pos <= upto; i++)
+        if (s->v[i].lost || i < s->first)
+            return true;
+    return false;
+}
+
+static bool has_lost(const struct fake_stream *s, uint64_t after, uint64_t upto)
+{
+    for (size_t i = index_after(s, after); i < s->n && s->v[i].pos <= upto; i++)
+        if (s->v[i].lost)
+            return true;
+    return false;
+}
+
+/* May a client at its cursor be told that something is missing? */
+static bool may_be_told(const struct model_sub *m, size_t ch)
+{
+    return m->log != x.feed.log || has_gap(stream_of(m->log, ch), m->cursor, UINT64_MAX);
+}
+
+/* ---- reading JSON ---- */
+
+static uint64_t number_of(const struct json *j, const char *name)
+{
+    uint64_t v = 0;
+
+    assert_true(!json_get(j, name) || json_u64(json_get(j, name), &v));
+    return v;
+}
+
+static int log_of(const struct json *j)
+{
+    struct slice epoch;
+
+    assert_true(json_text(json_get(j, "epoch"), &epoch));
+    assert_int_equal(epoch.n, LOG_ID_LEN);
+    assert_in_range(epoch.p[LOG_ID_LEN - 1], 'A', 'A' + x.feed.log);
+    return epoch.p[LOG_ID_LEN - 1] - 'A';
+}
+
+/* The record's own position, and the partition, which its padding tells (model_write). */
+static uint64_t data_of(const struct json *pub, int *ret_part)
+{
+    const struct json *data = json_get(pub, "data");
+    struct slice pad;
+    uint64_t n;
+
+    assert_true(json_u64(json_get(data, "n"), &n));
+    assert_true(json_text(json_get(data, "pad"), &pad));
+    *ret_part = (int)(pad.n % FAKE_PARTS);
+    return n;
+}
+
+/* ---- subscriptions ---- */
+
+static void on_any_pub(struct model_sub *m, size_t ch, const struct json *pub)
+{
+    int part;
+    uint64_t pos = data_of(pub, &part);
+    const struct fake_stream *s = stream_at(m->log, part);
+    uint64_t from = m->seen[part] ? m->seen[part] : m->ceiling[part];
+
+    assert_null(json_get(pub, "offset"));
+    assert_true(pos > m->floor[part] && pos > m->seen[part]); /* else doubled, or out of order */
+    if (pos > from) {
+        const struct fake_rec *want = next_rec(s, ch, from);
+        assert_non_null(want);
+        assert_int_equal(pos, want->pos); /* else one was left out */
+    }
+    m->seen[part] = pos;
+    sum.any_pubs++;
+}
+
+static void on_pub(struct client *c, size_t ch, const struct json *pub)
+{
+    struct model_sub *m = &c->subs[ch];
+    const struct fake_rec *want;
+    uint64_t offset;
+    int part;
+
+    if (!m->active)
+        fail_msg("pushed before the reply, or after the end: %.300s", c->conn.text.p);
+    if (ch >= PLAIN) {
+        on_any_pub(m, ch, pub);
+        return;
+    }
+    want = next_rec(stream_of(m->log, ch), ch, m->cursor);
+    offset = number_of(pub, "offset");
+    assert_int_equal(data_of(pub, &part), offset);
+    assert_non_null(want);
+    assert_int_equal(offset, want->pos); /* else lost, doubled or out of order */
+    m->cursor = offset;
+    sum.pubs++;
+}
+
+static void on_any_subscribed(struct model_sub *m)
+{
+    if (m->log != x.feed.log)
+        memset(m->floor, 0, sizeof(m->floor));
+    m->log = x.feed.log;
+    memset(m->seen, 0, sizeof(m->seen));
+    for (int part = 0; part < FAKE_PARTS; part++)
+        m->ceiling[part] = stream_at(m->log, part)->last;
+}
+
+static void on_subscribed(struct client *c, size_t ch, const struct json *r)
+{
+    struct model_sub *m = &c->subs[ch];
+    const struct json *pubs = json_get(r, "publications");
+    bool recovered = false;
+
+    assert_true(m->asked && !m->active);
+    m->active = true;
+    if (ch >= PLAIN) {
+        on_any_subscribed(m);
+        return;
+    }
+    assert_true(!json_get(r, "recovered") || json_bool(json_get(r, "recovered"), &recovered));
+    if (recovered) {
+        assert_true(m->recover);
+        assert_int_equal(log_of(r), m->log);
+        assert_int_equal(number_of(r, "offset"), m->cursor);
+        sum.recovered++;
+    } else {
+        assert_true(!m->recover || log_of(r) != m->log || may_be_told(m, ch));
+        assert_null(pubs);
+        sum.told += m->recover;
+        m->log = log_of(r);
+        m->cursor = number_of(r, "offset");
+    }
+    for (size_t i = 0; i < json_size(pubs); i++)
+        on_pub(c, ch, json_at(pubs, i));
+}
+
+static void on_push(struct client *c, const struct json *push)
+{
+    struct slice name;
+    size_t ch;
+
+    assert_true(json_text(json_get(push, "channel"), &name));
+    ch = channel_index(name);
+    if (json_get(push, "pub")) {
+        on_pub(c, ch, json_get(push, "pub"));
+        return;
+    }
+    assert_non_null(json_get(push, "unsubscribe"));
+    assert_true(c->subs[ch].active && !c->subs[ch].server);
+    assert_true(ch >= PLAIN || may_be_told(&c->subs[ch], ch));
+    c->subs[ch].active = c->subs[ch].asked = false;
+    sum.unsubscribed++;
+}
+
+static void on_connected(struct client *c, const struct json *r)
+{
+    const struct json *subs = json_get(r, "subs");
+
+    c->connected = true;
+    for (size_t ch = 0; ch < CHANNELS; ch++) {
+        const struct json *one = subs ? json_get(subs, channel(ch)) : NULL;
+        assert_int_equal(one != NULL, c->subs[ch].server);
+        if (one)
+            on_subscribed(c, ch, one);
+    }
+}
+
+/* ---- history ---- */
+
+/* Each is the next one (or the one before) of the channel; in reverse some may be out of Redis. */
+static void check_row(const struct model_history *h, const struct fake_stream *s,
+                      const struct json *pubs)
+{
+    uint64_t last = h->reverse ? 0 : h->since;
+
+    for (size_t i = 0; i < json_size(pubs); i++) {
+        uint64_t pos = number_of(json_at(pubs, i), "offset");
+        uint64_t low = h->reverse ? pos : last, high = h->reverse ? last : pos;
+        const struct fake_rec *want;
+        if (last && !h->reverse)
+            assert_false(has_lost(s, low, high));
+        if (last && (!h->reverse || !has_gap(s, low, high))) {
+            want = next_rec(s, h->ch, low);
+            assert_non_null(want);
+            assert_int_equal(want->pos, high);
+        }
+        last = pos;
+    }
+}
+
+/* What follows the last publication, up to the reply's end, may be left out only for its size, or at
+ * a hole. */
+static void check_whole(const struct model_history *h, const struct fake_stream *s,
+                        const struct json *pubs, uint64_t end)
+{
+    size_t n = json_size(pubs), bytes = 0;
+    uint64_t last = n ? number_of(json_at(pubs, n - 1), "offset") : h->since;
+    const struct fake_rec *more = next_rec(s, h->ch, last);
+
+    if ((h->limit >= 0 && n >= (size_t)h->limit) || !more || more->pos > end)
+        return;
+    for (size_t i = 0; i < n; i++)
+        bytes += next_rec(s, h->ch, number_of(json_at(pubs, i), "offset") - 1)->payload.n + 40;
+    assert_true(bytes >= (size_t)x.conf.write_max || has_gap(s, last, more->pos));
+}
+
+static void on_history(struct client *c, const struct json *r)
+{
+    struct model_history *h = &c->history;
+    const struct json *pubs = json_get(r, "publications");
+    const struct fake_stream *s = stream_of(log_of(r), h->ch);
+    uint64_t end = number_of(r, "offset");
+    size_t n = json_size(pubs);
+
+    assert_true(!h->has_since || log_of(r) == h->log);
+    check_row(h, s, pubs);
+    if (!h->reverse)
+        check_whole(h, s, pubs, end);
+    if (n)
+        assert_true(number_of(json_at(pubs, h->reverse ? 0 : n - 1), "offset") <= end);
+    sum.histories++;
+}
+
+/* ---- replies ---- */
+
+static void on_error(struct client *c, uint64_t id, uint64_t code)
+{
+    const struct model_history *h = &c->history;
+
+    if (id < HISTORY_ID) {
+        struct model_sub *m = &c->subs[id % CHANNELS];
+        assert_true(m->asked && !m->active);
+        assert_int_equal(code, ERROR_INTERNAL);
+        m->asked = false;
+        sum.errors++;
+        return;
+    }
+    sum.refused++;
+    if (code == ERROR_UNRECOVERABLE_POSITION)
+        assert_true(h->has_since && (h->log != x.feed.log ||
+                                     has_gap(stream_of(h->log, h->ch), h->since, UINT64_MAX)));
+    else
+        assert_true(code == ERROR_INTERNAL || code == ERROR_TOO_MANY_REQUESTS);
+}
+
+static void on_reply(struct client *c, const struct json *j)
+{
+    uint64_t id = number_of(j, "id");
+
+    if (json_get(j, "push")) {
+        on_push(c, json_get(j, "push"));
+        return;
+    }
+    if (json_get(j, "error"))
+        on_error(c, id, number_of(json_get(j, "error"), "code"));
+    else if (json_get(j, "subscribe"))
+        on_subscribed(c, id % CHANNELS, json_get(j, "subscribe"));
+    else if (json_get(j, "connect"))
+        on_connected(c, json_get(j, "connect"));
+    else if (json_get(j, "history"))
+        on_history(c, json_get(j, "history"));
+    if (id >= HISTORY_ID)
+        c->history.asked = false;
+}
+
+static void read_all(struct client *c)
+{
+    struct slice text = buf_as_slice(&c->conn.text);
+    struct json_error err;
+    struct json *j;
+
+    while ((j = json_take(&text, &err))) {
+        on_reply(c, j);
+        json_free(j);
+    }
+    assert_string_equal(err.text, "");
+    buf_clear(&c->conn.text);
+}
