@@ -70,7 +70,8 @@ struct feed {
     bool started;
 
     struct ev_loop *loop;
-    bool shares;           /* the loop is the only shard's: its turn follows each event of ours */
+    bool shares; /* the loop is the only shard's: its turn follows each event of ours */
+    bool beacon_asked;
     struct ev_async asked; /* shards */
     struct ev_async stop;
     struct ev_timer tick; /* 100 ms */
@@ -79,13 +80,12 @@ struct feed {
     struct link control; /* topics, beacon, CLIENT UNBLOCK */
     struct link history; /* pages */
     struct list groups;
-    struct list deeps; /* struct deep, feed_deep.c */
-    uint32_t deep_count;
+    struct list deeps;    /* struct deep, feed_deep.c */
     struct topic *topics; /* one a namespace */
     _Atomic(struct plog *) plogs[FEED_PLOGS_MAX];
     uint32_t plog_top; /* highest id in use + 1 */
-    size_t bytes;      /* of all plogs */
-    bool beacon_asked;
+    uint32_t deep_count;
+    size_t bytes;                 /* of all plogs */
     uint64_t relinked_ms;         /* when a stale beacon made us reconnect */
     uint64_t stale_ms;            /* its age then, until the new connection told its role; or 0 */
     char role[16];                /* of the Redis we are at, as ROLE says; "" = not known */
