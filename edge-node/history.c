@@ -19,7 +19,8 @@ struct history_req {
     bool has_since, reverse, foreign, begun;
     char epoch[LOG_ID_LEN + 1];
     int64_t limit;
-    uint64_t pos; /* forward: all up to here was looked at; reverse: all above it */
+    uint64_t pos;    /* forward: all up to here was looked at; reverse: all above it */
+    uint64_t newest; /* reverse: where it began; what came later isn't in the reply */
     uint64_t seen;
     struct buf pubs;
 };
@@ -89,7 +90,7 @@ static void finish(struct history_req *q)
 {
     struct session *s = q->w.s;
     const struct tail *t = q->w.ch->tail;
-    uint64_t end = t->cursor;
+    uint64_t end = q->reverse ? q->newest : t->cursor;
 
     if (s->out.n >= (size_t)s->h->conf->write_max) { /* the client has enough to read for now */
         waiter_move(&q->w, &s->blocked);
@@ -225,6 +226,7 @@ static void begin_reverse(struct history_req *q)
 {
     uint64_t cursor = q->w.ch->tail->cursor;
 
+    q->newest = cursor;
     if (!q->has_since || !q->pos || q->pos > cursor)
         q->pos = cursor;
     else

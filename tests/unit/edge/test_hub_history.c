@@ -14,6 +14,15 @@ static uint64_t last_of(const char *text)
     return pos[n - 1];
 }
 
+static uint64_t offset_of(const char *text)
+{
+    static const char before[] = "],\"epoch\":\"" FAKE_LOG "\",\"offset\":";
+
+    text = strstr(text, before);
+    assert_non_null(text);
+    return strtoull(text + sizeof(before) - 1, NULL, 10);
+}
+
 /* Nobody may take what is behind a hole for what follows: the next command's `since` is told. */
 static void test_it_ends_before_a_hole(void **state)
 {
@@ -44,7 +53,6 @@ static void test_it_ends_before_a_hole(void **state)
 /* A page may have what the tail hasn't read yet. */
 static void test_the_offset_covers_the_publications(void **state)
 {
-    static const char before_end[] = "],\"epoch\":\"" FAKE_LOG "\",\"offset\":";
     const char *text;
     uint64_t last = 0;
 
@@ -60,9 +68,27 @@ static void test_the_offset_covers_the_publications(void **state)
     fake_settle(&x);
     text = take_text(&c);
     assert_int_equal(last_of(text), last);
-    text = strstr(text, before_end);
-    assert_non_null(text);
-    assert_int_equal(strtoull(text + sizeof(before_end) - 1, NULL, 10), last);
+    assert_int_equal(offset_of(text), last);
+    end();
+}
+
+/* Who asks for the newest, and then subscribes from the reply's offset, has all. */
+static void test_reverse_tells_where_it_began(void **state)
+{
+    uint64_t newest = 0;
+
+    (void)state;
+    begin(100);
+    for (int i = 0; i < 40; i++)
+        fake_write(&x, "a", 1, false);
+    fake_restart(&x, fake_stream_of(&x, "a"));
+    newest = fake_stream_of(&x, "a")->last;
+    fake_say(&x, &c, "{\"id\":5,\"history\":{\"channel\":\"a\",\"limit\":20,\"reverse\":true}}");
+    fake_turn(&x); /* it waits for a page */
+    for (int i = 0; i < 5; i++)
+        fake_write(&x, "a", 1, true);
+    fake_settle(&x);
+    assert_int_equal(offset_of(take_text(&c)), newest);
     end();
 }
 
@@ -97,6 +123,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_it_ends_before_a_hole),
         cmocka_unit_test(test_the_offset_covers_the_publications),
+        cmocka_unit_test(test_reverse_tells_where_it_began),
         cmocka_unit_test(test_a_slow_one_at_the_end_of_a_log),
     };
 
