@@ -21,6 +21,7 @@ void hub_init(struct hub *h, const struct edge_conf *conf, const struct namespac
     *h = (struct hub){.conf = conf, .nss = nss, .feed = feed, .turns = turns};
     h->now_ms = clock_mono_ms();
     h->publish = publish_new();
+    h->scan_steps = SCAN_STEPS;
     hmap_init(&h->channels);
     wheel_init(&h->wheel, h->now_ms);
     list_init(&h->sessions);

@@ -165,7 +165,8 @@ struct hub {
     struct list dirty;   /* sessions with output or reading to resume */
     struct list dead;    /* sessions to free at the turn's end */
 
-    uint64_t turn; /* counts turns that did something */
+    uint64_t turn;       /* counts turns that did something */
+    uint32_t scan_steps; /* SCAN_STEPS; fewer in tests */
     struct scan scans[SCANS_A_TURN];
     uint64_t scans_turn; /* of scans[0 … scans_n - 1] */
     uint32_t scans_n;

@@ -28,7 +28,7 @@ static int from_links(struct channel *ch, uint64_t after, struct records *ret)
 
     if (ch->walk_turn != ch->h->turn) {
         struct channel_key key = key_of(ch);
-        plog_walk_begin(&ch->walk, &key, SCAN_STEPS);
+        plog_walk_begin(&ch->walk, &key, ch->h->scan_steps);
         ch->walk_turn = ch->h->turn;
         ch->walked_to = t->cursor;
     }
@@ -89,8 +89,8 @@ static int scan_new(struct channel *ch, uint64_t after, struct scan **ret)
     if (h->scans_n == SCANS_A_TURN)
         return -EAGAIN;
     sc->ch = ch;
-    sc->from = after - after % SCAN_STEPS;
-    sc->upto = sc->from + SCAN_STEPS;
+    sc->from = after - after % h->scan_steps;
+    sc->upto = sc->from + h->scan_steps;
     if (sc->from < from)
         sc->from = from;
     if (sc->upto > t->cursor)

@@ -190,7 +190,7 @@ static void was_closed(struct client *c)
 
 static void client_step(struct client *c)
 {
-    uint32_t what = rnd(22);
+    uint32_t what = rnd(26);
 
     if (!c->conn.s) {
         come(c);
@@ -205,7 +205,7 @@ static void client_step(struct client *c)
     } else if (what < 13) {
         c->conn.room = rnd(20000);
         sum.chokes++;
-    } else if (what < 15 && c->connected) {
+    } else if (what < 18 && c->connected) {
         ask_history(c);
     } else if (c->conn.choked) {
         fake_drain(&c->conn, 1 + rnd(30000));

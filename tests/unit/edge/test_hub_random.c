@@ -196,6 +196,8 @@ static void run(uint64_t seed)
     fake_init(&x, 0);
     for (int i = 0; i < FAKE_SHARDS; i++)
         x.hubs[i].keys = keys;
+    for (int i = 0; i < FAKE_SHARDS; i++)
+        x.hubs[i].scan_steps = seed % 3 ? 5 + (uint32_t)seed % 20 : SCAN_STEPS;
     x.conf.write_max = seed % 2 ? 4096 : 20000;
     for (size_t i = 0; i < STEPS; i++)
         step();
