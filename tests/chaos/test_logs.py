@@ -40,7 +40,7 @@ def produce(storm, crowd, n, base=0):
     return records
 
 
-def another_log(storm, region, crowd, old, timeout=60):
+def another_log(storm, region, crowd, old, timeout=30):
     """All were told of the new log; its epoch."""
     new = wait_until(lambda: region.log() not in (None, old) and region.log(), "a new log", timeout)
     wait_until(lambda: crowd.ready(new), "everybody was told", 30)
@@ -53,19 +53,51 @@ def told_once_and_resumed(crowd):
     wait_until(lambda: all(f.resumed for f in crowd.all), "everybody resumed in the new log", 30)
 
 
-@pytest.mark.parametrize("left", [10, 300], ids=["shorter", "longer"])
-def test_topic_deleted_and_created_anew(storm, crowd, region, left):
-    storm.row["fault"] = f"Kafka: topic deleted and created anew, {'shorter' if left < 100 else 'longer'}"
-    old, before = region.log(), produce(storm, crowd, 200)
+def replace(storm, n):
+    """The topic is deleted and created anew, with n records."""
     storm.topics.delete(storm.topic)
     gone = storm.topics.admin.list_topics
     wait_until(lambda: storm.topic not in gone(timeout=10).topics, "deleted", 20)
     storm.topics.create(storm.topic, 4)
-    storm.topics.produce(storm.topic, [(KEYS[i % 20], json.dumps({"new": i})) for i in range(left)])
+    storm.topics.produce(storm.topic, [(KEYS[i % 20], json.dumps({"new": i})) for i in range(n)])
+
+
+def judge_both(storm, region, crowd, old, before):
     new = another_log(storm, region, crowd, old)
     told_once_and_resumed(crowd)
     produce(storm, crowd, 100, 1000)
     crowd.judge({old: before, new: read_topic(storm.kafka.bootstrap, storm.topic)}, storm.row)
+
+
+def test_topic_created_anew_shorter(storm, crowd, region):
+    storm.row["fault"] = "Kafka: topic deleted and created anew, shorter"
+    old, before = region.log(), produce(storm, crowd, 200)
+    replace(storm, 10)
+    judge_both(storm, region, crowd, old, before)
+
+
+def test_topic_created_anew_longer(storm, crowd, region):
+    storm.row["fault"] = "Kafka: topic deleted and created anew, longer, while the worker is away"
+    old, before = region.log(), produce(storm, crowd, 200)
+    storm.workers[0].stop()
+    replace(storm, 400)
+    storm.workers[0].start(40)
+    judge_both(storm, region, crowd, old, before)
+    assert storm.workers[0].metrics().total("fanfare_worker_overlap_failures_total") >= 1
+
+
+@pytest.mark.xfail(
+    strict=True,
+    reason="librdkafka fetches on from the same offset of the new topic: its records get into the old log",
+)
+def test_topic_created_anew_longer_under_a_worker(storm, crowd, region):
+    """It sleeps for that moment: no fetch meets a missing topic or an offset out of range."""
+    storm.row["fault"] = "Kafka: topic deleted and created anew, longer, under a worker that sleeps"
+    old, before = region.log(), produce(storm, crowd, 200)
+    storm.workers[0].sigstop()
+    replace(storm, 2000)
+    storm.workers[0].sigcont()
+    judge_both(storm, region, crowd, old, before)
 
 
 def test_partitions_added(storm, crowd, region):

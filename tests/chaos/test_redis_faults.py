@@ -163,12 +163,12 @@ def test_redis_stands_still(storm, region):
 def test_redis_goes_back_in_time_while_idle(storm, region):
     worker, _ = storm.usual()
     with storm.load("Redis: goes back in time while the topic is idle", rate=0) as load:
+        load.wait_carried(worker)
         keys = [region.key(1), region.key(1) + ":side"]
         before = [region.r.dump(k) for k in keys]
         old = region.last(1)
-        load.produce(300)
-        load.wait_carried(worker)
-        end = region.last(1)
+        end = max(o + 1 for p, o in load.produce(300) if p == 1)
+        wait_until(lambda: region.last(1) == end, "all is carried: idle", 30)
         pipe = region.r.pipeline(transaction=True)
         for key, value in zip(keys, before, strict=True):
             pipe.restore(key, 0, value, replace=True)
