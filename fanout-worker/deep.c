@@ -231,6 +231,7 @@ static void on_want(struct redis_conn *c, const struct redis_reply *reply, void 
     char key[KEY_MAX];
 
     (void)c;
+    d->asked = false;
     if (!reply)
         return;
     if (redis_type(reply) == REDIS_T_ERROR) {
@@ -258,16 +259,21 @@ static void on_want(struct redis_conn *c, const struct redis_reply *reply, void 
                          SLICE(WANT_TTL_MS)});
 }
 
+/* One question at a time: a second reply would change the want in hand. */
 static void ask(struct deep *d)
 {
-    if (d->redis && redis_conn_is_up(d->redis))
-        redis_cmd(d->redis, on_want, d, 3,
-                  (struct slice[]){SLICE("BLPOP"), SLICE(KEY_WANTS), SLICE("1")});
+    if (d->asked || !d->redis || !redis_conn_is_up(d->redis))
+        return;
+    d->asked = true;
+    redis_cmd(d->redis, on_want, d, 3,
+              (struct slice[]){SLICE("BLPOP"), SLICE(KEY_WANTS), SLICE("1")});
 }
 
-/* Kafka didn't answer, and what waits for it blocks: the pump's questions come first. */
+/* Kafka didn't answer, and what waits for it blocks: the pump's questions come first. The loop's
+ * clock stood still meanwhile. */
 static void ask_later(struct deep *d)
 {
+    ev_now_update(d->h->loop);
     ev_timer_set(&d->retry, FAILED_S, 0);
     ev_timer_start(d->h->loop, &d->retry);
 }

@@ -31,6 +31,7 @@ struct deep {
     struct redis_conn *redis;
     ev_timer retry;
     uint32_t tries;
+    bool asked; /* for a want; its reply is on its way */
 
     /* the want in hand */
     struct segment_want want;
