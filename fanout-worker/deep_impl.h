@@ -21,6 +21,7 @@ struct deep_reader {
     rd_kafka_queue_t *queue; /* NULL: free */
     uint32_t topic;
     int32_t partition;
+    char log[LOG_ID_LEN + 1]; /* what was read ahead is this one's, whatever the topic is by now */
     uint64_t at;              /* position */
     rd_kafka_message_t *kept; /* read, and belongs to the next segment */
     uint64_t used;            /* when, for the oldest's turn to go */

@@ -92,6 +92,7 @@ static int seek(struct deep *d, struct deep_reader *r, int64_t offset)
     unassign(d, r);
     r->topic = d->topic;
     r->partition = d->want.partition;
+    memcpy(r->log, d->want.log, sizeof(r->log));
     r->at = (uint64_t)offset; /* the offset behind a position is that number */
     r->queue = rd_kafka_queue_get_partition(d->rk, d->h->nss->v[d->topic].topic, d->want.partition);
     if (!r->queue)
@@ -151,11 +152,17 @@ static bool is_of_want(const struct deep *d, const struct deep_reader *r)
     return r->queue && r->topic == d->topic && r->partition == d->want.partition;
 }
 
+/* A topic created anew has another log, in the same partition. */
+static bool is_at(const struct deep *d, const struct deep_reader *r, uint64_t pos)
+{
+    return is_of_want(d, r) && r->at == pos && strcmp(r->log, d->want.log) == 0;
+}
+
 bool deep_goes_on(const struct deep *d)
 {
     for (size_t i = 0; i < DEEP_READERS; i++)
-        if (is_of_want(d, &d->readers[i]))
-            return d->readers[i].at == d->want.from;
+        if (is_at(d, &d->readers[i], d->want.from))
+            return true;
     return false;
 }
 
@@ -258,7 +265,7 @@ static int gather(struct deep *d, struct gather *g)
     if (rc < 0)
         return rc;
     g->r = reader_of(d);
-    if (!is_of_want(d, g->r) || g->r->at != g->upto)
+    if (!is_at(d, g->r, g->upto))
         rc = begin(d, g->r, (int64_t)g->upto, end_ms);
     while (rc == 0 && !g->whole) {
         rd_kafka_message_t *m = take(d, g->r, end_ms);
