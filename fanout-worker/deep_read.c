@@ -209,6 +209,7 @@ struct gather {
     uint64_t upto, last, chain;
     uint8_t flags;
     bool whole;
+    bool at_end; /* Kafka told its end, and tells it once */
 };
 
 static void add(struct deep *d, struct gather *g, const rd_kafka_message_t *m)
@@ -232,7 +233,7 @@ static void at_end(struct gather *g, uint64_t end)
     if (end > g->upto)
         g->upto = end < g->limit ? end : g->limit;
     g->flags = g->upto < g->limit ? SEGMENT_END : 0;
-    g->whole = true;
+    g->whole = g->at_end = true;
 }
 
 /* Takes the message into the segment, or keeps it for the next one, which makes this one whole. */
@@ -272,7 +273,7 @@ static int gather(struct deep *d, struct gather *g)
 
         rc = m ? step(d, g, m) : history_stopping(d->h) ? -ECANCELED : -ETIMEDOUT;
     }
-    if (rc < 0 || g->flags & SEGMENT_END) /* what comes behind this end is read anew */
+    if (rc < 0 || g->at_end) /* what comes behind it is read anew */
         unassign(d, g->r);
     else
         g->r->at = g->upto;
