@@ -145,15 +145,15 @@ static bool goes_deep(struct fetch *x, struct plog_page *page)
 {
     if (x->backward || x->want & PLOG_WANT_REGION || (page && page->from == page->asked))
         return false;
-    if (page)
-        x->p->region_from = page->from;
+    x->p->region_from = page ? page->from : 0;
     if (page && atomic_load(&x->p->kafka_low) > page->from) {
         page->final = true;
         return false;
     }
     if (!feed_deep_can(x->p, x->pos))
         return false;
-    feed_deep_start(x->f, x->p, x->pos);
+    if (!feed_deep_has(x->f, x->p, x->pos)) /* begun meanwhile for another position of its row */
+        feed_deep_start(x->f, x->p, x->pos);
     return true;
 }
 
