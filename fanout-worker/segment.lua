@@ -11,20 +11,24 @@ local sum = tonumber(redis.call('GET', KEYS[3]) or 0)
 local room = tonumber(ARGV[3]) - size
 
 local function drop(member)
-    local bytes, key = member:match('^(%d+) (.*)$')
-    redis.call('DEL', key)
     redis.call('ZREM', KEYS[2], member)
-    sum = sum - tonumber(bytes)
+    sum = sum - tonumber(member:match('^%d+'))
 end
 
 for _, member in ipairs(redis.call('ZRANGEBYSCORE', KEYS[2], '-inf', now)) do
+    -- Its key went by itself; what is there now is a later one's.
     drop(member)
 end
 while sum > room do
     local oldest = redis.call('ZRANGE', KEYS[2], 0, 0, 'WITHSCORES')
-    if not oldest[1] or tonumber(oldest[2]) - tonumber(ARGV[2]) + tonumber(ARGV[5]) > now then
+    if not oldest[1] then
         break
     end
+    local ttl, key = oldest[1]:match('^%d+ (%d+) (.*)$')
+    if tonumber(oldest[2]) - tonumber(ttl) + tonumber(ARGV[5]) > now then
+        break
+    end
+    redis.call('DEL', key)
     drop(oldest[1])
 end
 if redis.call('ZCARD', KEYS[2]) == 0 then
@@ -36,7 +40,7 @@ if sum > room then
     return 0
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
-if redis.call('ZADD', KEYS[2], now + tonumber(ARGV[2]), size .. ' ' .. KEYS[1]) == 1 then
+if redis.call('ZADD', KEYS[2], now + tonumber(ARGV[2]), size .. ' ' .. ARGV[2] .. ' ' .. KEYS[1]) == 1 then
     sum = sum + size
 end
 redis.call('SET', KEYS[3], sum)

@@ -7,7 +7,7 @@
  *   ff:{<log>:<p>}:seg:<from>        string: a segment of deep history; segment.h
  *   ff:{<log>:<p>}:seg:<from>:want   string: somebody wants it; a worker that reads it keeps it alive
  *   ff:want               list: "<log> <p> <from>", for any worker of the region
- *   ff:segs, ff:segs:sum  zset of "<size> <key>" by the time it expires, and their sum in bytes
+ *   ff:segs, ff:segs:sum  zset of "<size> <ttl> <key>" by when it expires, and their sum in bytes
  *   ff:topic:<topic>      hash: n, log, partitions, partitioner, state (live | unmapped)
  *   ff:beacon             hash: a row for each worker (w:<id>) and each partition (p:<log>:<p>)
  *
