@@ -21,7 +21,9 @@
 
 #define DEEP_MAX    64
 #define DEEP_MS     10000
-#define LOOK_S      0.005 /* between two looks */
+#define LOOK_S      0.005 /* between two looks … */
+#define SOON_MS     1000  /* … in this time; then */
+#define LATE_S      0.05  /* less than a segment stays at least */
 #define WANT_MS     "1000"
 #define WANT_EACH   1000 /* a want that isn't taken ends; ours is renewed */
 #define WANTS_KEPT  "-1000"
@@ -132,7 +134,9 @@ static void take(struct deep *d, struct slice value)
 
 static void look_later(struct deep *d)
 {
-    ev_timer_set(&d->look, LOOK_S, 0);
+    bool soon = clock_mono_ms() - d->since_ms < SOON_MS;
+
+    ev_timer_set(&d->look, soon ? LOOK_S : LATE_S, 0);
     ev_timer_start(d->f->loop, &d->look);
 }
 
