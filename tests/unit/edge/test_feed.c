@@ -157,6 +157,28 @@ static void a_record_is_seen_or_signalled(void **state)
     rig_end(&r);
 }
 
+/* ---- the region's stream is gone; Kafka's low has passed where it began ---- */
+
+static void what_a_lost_stream_had_is_asked_of_kafka(void **state)
+{
+    struct plog *p;
+
+    (void)state;
+    rig_begin(&r, true);
+    rig_topic(&r, 1, "LogAAAA1");
+    p = rig_view(&r, "LogAAAA1")->plogs[0];
+    feed_tail(r.feed, 0, p, true);
+    p->region_from = 5;
+    atomic_store(&p->kafka_low, 8);
+    atomic_store(&p->kafka_end, 20);
+    atomic_store(&p->beacon_ms, clock_mono_ms());
+    feed_want(r.feed, 0, p, 9, 0);
+    rig_run(&r, 200);
+    assert_int_equal(p->deeps, 1);
+    feed_tail(r.feed, 0, p, false);
+    rig_end(&r); /* while it is looked for */
+}
+
 int main(void)
 {
     const struct CMUnitTest list[] = {
@@ -164,6 +186,7 @@ int main(void)
         TEST(shards_let_go_after_feeds_end),
         TEST(a_plogs_end_never_goes_back),
         TEST(a_record_is_seen_or_signalled),
+        TEST(what_a_lost_stream_had_is_asked_of_kafka),
     };
 
     return RUN_WITH_SERVER(list);
