@@ -2,11 +2,10 @@
 /*
  * test_segment_script.c: segment.lua's bound, against a Redis of the test's own. @thread main
  */
-#include "tests/unit/io/redis_server.h"
-
 #include "common/base/keys.h"
 
 #include "fanout-worker/script.h"
+#include "tests/unit/io/redis_server.h"
 
 #define BOUND "1500"
 
@@ -24,12 +23,11 @@ static const struct redis_reply *cmd(const char *name, const char *which)
 static int64_t publish(const char *which, size_t bytes, const char *ttl, const char *grace)
 {
     static const char zeros[2000];
-    const struct redis_reply *r =
-        redis_sync_cmd(redis, 11,
-                       (struct slice[]){SLICE("EVAL"), script_text(SCRIPT_SEGMENT), SLICE("3"),
-                                        slice_of(which), SLICE(KEY_SEGS), SLICE(KEY_SEGS_SUM),
-                                        (struct slice){zeros, bytes}, slice_of(ttl), SLICE(BOUND),
-                                        SLICE("full"), slice_of(grace)});
+    const struct redis_reply *r = redis_sync_cmd(
+        redis, 11,
+        (struct slice[]){SLICE("EVAL"), script_text(SCRIPT_SEGMENT), SLICE("3"), slice_of(which),
+                         SLICE(KEY_SEGS), SLICE(KEY_SEGS_SUM), (struct slice){zeros, bytes},
+                         slice_of(ttl), SLICE(BOUND), SLICE("full"), slice_of(grace)});
 
     assert_non_null(r);
     assert_int_equal(redis_type(r), REDIS_T_INT);
