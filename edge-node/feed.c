@@ -25,8 +25,8 @@ void feed_signal(struct feed *f, struct plog *p)
 {
     uint64_t bit = 1ull << (p->id % 64);
 
-    /* What was published before what is asked now; feed_tail() has the other half. Else a shard that
-     * begins in this moment sees neither the record nor the signal. */
+    /* What was published before what is asked now; feed_tail() has the other half. Else a shard
+     * that begins in this moment sees neither the record nor the signal. */
     atomic_thread_fence(memory_order_seq_cst);
     for (int w = 0; w * 64 < f->shard_count; w++) {
         uint64_t who = atomic_load(&p->tailing[w]);

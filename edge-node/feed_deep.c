@@ -4,10 +4,10 @@
  *
  *   GET the segment ──► there: a page. Not there: leave a want (one for all edges), look again soon
  *
- * Segments stand in rows that begin at multiples of SEGMENT_POSITIONS; where inside a row the one with
- * pos + 1 begins is found by going along it, or known from the page before. One search a row of a
- * partition, shared by all shards; DEEP_MAX at a time. What doesn't come within DEEP_MS is given up; who
- * still waits asks again.
+ * Segments stand in rows that begin at multiples of SEGMENT_POSITIONS; where inside a row the one
+ * with pos + 1 begins is found by going along it, or known from the page before. One search a row
+ * of a partition, shared by all shards; DEEP_MAX at a time. What doesn't come within DEEP_MS is
+ * given up; who still waits asks again.
  */
 #include <errno.h>
 #include <stdio.h>

@@ -139,8 +139,9 @@ void feed_add_page(struct feed *f, struct plog *p, struct plog_page *page)
     feed_signal(f, p);
 }
 
-/* The region has nothing that follows pos at once (page: what it has later; NULL: nothing, its stream is
- * gone or rebuilding). True: Kafka is asked. A page with a hole that Kafka can't fill is final. */
+/* The region has nothing that follows pos at once (page: what it has later; NULL: nothing, its
+ * stream is gone or rebuilding). True: Kafka is asked. A page with a hole that Kafka can't fill is
+ * final. */
 static bool goes_deep(struct fetch *x, struct plog_page *page)
 {
     if (x->backward || x->want & PLOG_WANT_REGION || (page && page->from == page->asked))

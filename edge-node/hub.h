@@ -196,9 +196,10 @@ void hub_channel_unref(struct channel *ch); /* sub_count went down: frees it at 
 int hub_resolve(struct hub *h, struct channel *ch, const struct topic_view **ret_view);
 void hub_live(struct sub *sub);   /* joins the live; sub->pos >= its tail's cursor */
 void hub_unlive(struct sub *sub); /* leaves them; sub->pos is set */
-/* The records of w's channel that follow `after`, up to its tail's cursor or a part of the way. how:
- * 0, or PLOG_WANT_REGION: what the region's stream lacks may be left out. 0: if ret->from > after,
- * what lies between is missing. -EAGAIN: w waits (for a page, or because the turn has done enough).
+/* The records of w's channel that follow `after`, up to its tail's cursor or a part of the way.
+ * how: 0, or PLOG_WANT_REGION: what the region's stream lacks may be left out. 0: if ret->from >
+ * after, what lies between is missing. -EAGAIN: w waits (for a page, or because the turn has done
+ * enough).
  * @turn */
 int hub_older(struct waiter *w, uint64_t after, uint64_t how, struct records *ret) _must_check_;
 void hub_older_forget(struct hub *h, const struct channel *ch);

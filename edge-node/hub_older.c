@@ -3,9 +3,9 @@
  * hub_older.c: the records that a subscription or a history request still lacks: from the plog's
  * links, from a part of the plog read forwards, or from a page of what is older.
  *
- * What is kept here between two calls is kept within a turn: a channel's walk along its links, which
- * goes on for a reader that is further behind, and the parts that were read forwards. Nothing is
- * collected for readers that didn't ask, so it doesn't matter who is there by when.
+ * What is kept here between two calls is kept within a turn: a channel's walk along its links,
+ * which goes on for a reader that is further behind, and the parts that were read forwards. Nothing
+ * is collected for readers that didn't ask, so it doesn't matter who is there by when.
  *
  * Bounds of a turn: SCAN_STEPS links a channel, SCANS_A_TURN parts of SCAN_STEPS positions a hub.
  */

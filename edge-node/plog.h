@@ -18,8 +18,8 @@
  * above `from` as read at the turn's beginning; a walk is valid only if `from` is still not above
  * where it began (feed moves `from` before it clears buckets).
  *
- * A page (plog_page) covers (from, upto] of the older part, fetched on demand. Its records are linked
- * by bucket too, forwards: `back` is the next one.
+ * A page (plog_page) covers (from, upto] of the older part, fetched on demand. Its records are
+ * linked by bucket too, forwards: `back` is the next one.
  */
 #pragma once
 
@@ -159,8 +159,8 @@ void plog_free(struct plog *p); /* only when no reader can hold it */
 /* Starts (or starts over, after a hole) at position pos: from = upto = pos, no segments. What was
  * there is handed to turns_retire. pos >= upto: readers' cursors rely on an end that only grows. */
 void plog_start(struct plog *p, uint64_t pos, struct turns *t);
-/* Nobody tails it any more: back to COLD, all memory retired (a reader that came in this very moment
- * finds nothing). */
+/* Nobody tails it any more: back to COLD, all memory retired (a reader that came in this very
+ * moment finds nothing). */
 void plog_stop(struct plog *p, struct turns *t);
 /* Appends one decoded entry (e->pos > upto). */
 void plog_append(struct plog *p, const struct entry *e, uint64_t hash, uint64_t now_ms);
@@ -221,8 +221,8 @@ struct rec_vec {
 void rec_vec_add(struct rec_vec *vec, const struct plog_rec *r);
 void rec_vec_done(struct rec_vec *vec);
 
-/* A walk along one channel's links, from the newest record backwards. It may go on later in the same
- * turn, further back. */
+/* A walk along one channel's links, from the newest record backwards. It may go on later in the
+ * same turn, further back. */
 struct plog_walk {
     struct channel_key key;
     size_t steps; /* links it may still follow */

@@ -24,9 +24,9 @@
 #define REPLY_MS           5000
 #define WANT_TTL_MS        "4000" /* longer than a row takes */
 #define FAILED_S           0.5
-#define CHECK_FOR_MS       1000 /* one overlap check is good for */
-#define GRACE_MS           "500" /* so long a segment stays at least: who wanted it looks every few ms */
-#define ROWS_AHEAD         4 /* whoever reads on wants them next; within SEGMENT_ROW_BYTES */
+#define CHECK_FOR_MS       1000  /* one overlap check is good for */
+#define GRACE_MS           "500" /* so long a segment stays: who wanted it looks every few ms */
+#define ROWS_AHEAD         4     /* whoever reads on wants them next; within SEGMENT_ROW_BYTES */
 
 #define COUNT(d, field, n) metric_add(&(d)->h->opts.metrics->field, (int64_t)(n))
 

@@ -5,7 +5,7 @@
  *   ff:{<log>:<p>}        stream: one (log, partition); entry.h
  *   ff:{<log>:<p>}:side   hash: last (position), fp (its fingerprint, decimal)
  *   ff:{<log>:<p>}:seg:<from>        string: a segment of deep history; segment.h
- *   ff:{<log>:<p>}:seg:<from>:want   string: somebody wants it; a worker that reads it keeps it alive
+ *   ff:{<log>:<p>}:seg:<from>:want   string: somebody wants it; kept by the worker that reads it
  *   ff:want               list: "<log> <p> <from>", for any worker of the region
  *   ff:segs, ff:segs:sum  zset of "<size> <ttl> <key>" by when it expires, and their sum in bytes
  *   ff:topic:<topic>      hash: n, log, partitions, partitioner, state (live | unmapped)

@@ -2,8 +2,8 @@
 /*
  * segment.c: writing and checked reading of a segment; segment.h has the drawing.
  *
- * What is read came from a Redis that others may write to: nothing is believed before it is checked.
- * No state. @thread any
+ * What is read came from a Redis that others may write to: nothing is believed before it is
+ * checked. No state. @thread any
  */
 #include "common/base/segment.h"
 

@@ -13,11 +13,11 @@
  *   varint     low: the lowest position that Kafka had then; what is below it is gone for good
  *   then, for each record, ascending:
  *     varint   its position - the last one's (from, to begin with); >= 1
- *     varint n n bytes: the entry (entry.h), whose prev is the last one's position; the first one's is
- *              from, or low - 1 if that is greater
+ *     varint n n bytes: the entry (entry.h), whose prev is the last one's position; the first
+ *              one's is from, or low - 1 if that is greater
  *
- * A range that is closed never changes: any worker's answer for the same `from` is the same. `upto` is
- * where the next segment begins; the first of a row begins at a multiple of SEGMENT_POSITIONS.
+ * A range that is closed never changes: any worker's answer for the same `from` is the same. `upto`
+ * is where the next segment begins; the first of a row begins at a multiple of SEGMENT_POSITIONS.
  * Decoding borrows from the input and checks everything. @thread any
  */
 #pragma once

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * feed_rig.h: the real feed over a Redis of the test's own, on a loop that the test runs itself, and
- * shards that are only indices: the test does their turns. Include it once in a program.
+ * feed_rig.h: the real feed over a Redis of the test's own, on a loop that the test runs itself,
+ * and shards that are only indices: the test does their turns. Include it once in a program.
  * @thread main
  */
 #pragma once

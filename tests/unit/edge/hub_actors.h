@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * hub_actors.h: what the clients of hub_model.h do at random, and who writes the records. Include it
- * once in a program. @thread main
+ * hub_actors.h: what the clients of hub_model.h do at random, and who writes the records. Include
+ * it once in a program. @thread main
  */
 #pragma once
 

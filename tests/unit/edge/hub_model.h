@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * hub_model.h: clients that know what they must get. A subscription with positions must get exactly
- * the records of its channel after where it began, until it is told that it can't; it may be told so
- * only if something really is missing, or its log ended. One without (`any`) must get all of each
- * partition from its reply on. A history reply must be a row of the channel's records without one
- * left out. Include it once in a program. @thread main
+ * the records of its channel after where it began, until it is told that it can't; it may be told
+ * so only if something really is missing, or its log ended. One without (`any`) must get all of
+ * each partition from its reply on. A history reply must be a row of the channel's records without
+ * one left out. Include it once in a program. @thread main
  */
 #pragma once
 
@@ -155,8 +155,8 @@ static void check_row(const struct model_history *h, const struct fake_stream *s
     }
 }
 
-/* What follows the last publication, up to the reply's end, may be left out only for its size, or at
- * a hole. */
+/* What follows the last publication, up to the reply's end, may be left out only for its size, or
+ * at a hole. */
 static void check_whole(const struct model_history *h, const struct fake_stream *s,
                         const struct json *pubs, uint64_t end)
 {

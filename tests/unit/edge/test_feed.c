@@ -7,8 +7,8 @@
 
 static struct rig r;
 
-/* A shard that had looked the topic up just before its log was superseded begins to tail a plog that
- * nobody else does: it must stay until the shard lets go. */
+/* A shard that had looked the topic up just before its log was superseded begins to tail a plog
+ * that nobody else does: it must stay until the shard lets go. */
 static void a_log_ends_while_a_shard_begins_to_tail_it(void **state)
 {
     struct plog *p;
@@ -64,8 +64,9 @@ static void expect_upto(struct plog *p, uint64_t upto)
              (unsigned long long)upto);
 }
 
-/* Nobody tailed it for a while, and Redis went back meanwhile: who holds a cursor above the stream's
- * end (a shard that came in this very moment) must not take the new start for a sight of more. */
+/* Nobody tailed it for a while, and Redis went back meanwhile: who holds a cursor above the
+ * stream's end (a shard that came in this very moment) must not take the new start for a sight of
+ * more. */
 static void a_plogs_end_never_goes_back(void **state)
 {
     struct plog *p;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_hub_random.c: many clients of two shards that come, go, resume and choke at random over
- * partitions that are written, lag, are evicted, restarted, stopped, trimmed, lose records, and whose
- * logs end; hub_model.h knows what each must get. FANFARE_TEST_SEED=n repeats one run,
+ * partitions that are written, lag, are evicted, restarted, stopped, trimmed, lose records, and
+ * whose logs end; hub_model.h knows what each must get. FANFARE_TEST_SEED=n repeats one run,
  * FANFARE_TEST_SEEDS=n makes n.
  */
 #include "common/io/token.h"
