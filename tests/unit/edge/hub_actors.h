@@ -26,6 +26,8 @@ static void model_write(size_t ch, uint32_t pad, bool seen)
     struct fake_stream *s = &x.feed.streams[x.feed.log * FAKE_PARTS + part];
 
     pad = pad - pad % FAKE_PARTS + FAKE_PARTS + (uint32_t)part;
+    if (seen && rnd(30)) /* else it goes on behind what it hasn't read, as behind a hole */
+        fake_catch_up(&x, s);
     fake_write_to(&x, s, channel(ch), pad, seen);
     atomic_store(&s->p->kafka_end, s->last);
     atomic_store(&s->p->beacon_ms, x.now_ms);
@@ -208,6 +210,6 @@ static void client_step(struct client *c)
     } else if (what < 18 && c->connected) {
         ask_history(c);
     } else if (c->conn.choked) {
-        fake_drain(&c->conn, 1 + rnd(30000));
+        fake_drain(&c->conn, 1 + rnd(rnd(3) ? 30000 : 300000));
     }
 }

@@ -55,7 +55,8 @@ static void disturb(void)
         break;
     case 2:
         model_write(rnd(PLAIN), rnd(3000), false);
-        fake_restart(&x, s);
+        if (!rnd(5))
+            fake_restart(&x, s);
         break;
     case 3:
     case 4:
