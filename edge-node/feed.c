@@ -71,7 +71,7 @@ void feed_tail(struct feed *f, int shard, struct plog *p, bool on)
 void feed_want(struct feed *f, int shard, struct plog *p, uint64_t pos, uint64_t how)
 {
     uint64_t want = (pos + 1) | how;
-    _Atomic uint64_t *mine = &p->wants[shard * PLOG_WANTS], *place = NULL;
+    _Atomic uint64_t *mine = &p->wants[(size_t)shard * PLOG_WANTS], *place = NULL;
 
     for (int i = 0; i < PLOG_WANTS; i++) {
         uint64_t there = atomic_load_explicit(&mine[i], memory_order_relaxed);

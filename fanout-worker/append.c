@@ -9,8 +9,6 @@
 
 #include <stdlib.h>
 
-#include "common/base/clock.h"
-
 /* A buffer that once held big records isn't kept at that size. */
 #define APPEND_KEEP KIB(256)
 
@@ -88,7 +86,6 @@ static void leave(struct append *a)
         .last_fp = a->last_fp,
         .count = a->count,
         .bytes = (int64_t)a->data.n,
-        .sent_ns = clock_mono_ns(),
     };
     a->mean = (a->mean * 7 + mean) / 8;
     a->tail = b->last;

@@ -32,7 +32,6 @@ struct append_batch {
     uint64_t last;
     uint32_t last_fp, count;
     int64_t bytes;
-    uint64_t sent_ns;
 };
 
 /* What is sent: owned by the append, valid during send(). */

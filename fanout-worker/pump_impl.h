@@ -107,7 +107,6 @@ struct pump {
     bool sweep_asked; /* the beacon is being read */
     bool recheck;
     _Atomic bool stop;
-    bool rows_left; /* beacon rows to delete are being deleted */
     struct record_maker maker;
     struct append_limits limits;
     int64_t inflight_total;

@@ -96,7 +96,7 @@ static void test_a_newcomer_is_not_held_back(void **state)
     fake_restart(&x, fake_stream_of(&x, "a"));
     connect_many(LONG_RESUMERS);
     for (size_t i = 0; i < LONG_RESUMERS; i++)
-        say_at(&many[i], 2, "a", fake_stream_of(&x, "a")->v[40 + 7 * 40 * i].pos);
+        say_at(&many[i], 2, "a", fake_stream_of(&x, "a")->v[40 + 280 * (size_t)i].pos);
     for (int i = 0; i < 20; i++) {
         fake_turn(&x);
         fake_serve(&x);
@@ -110,7 +110,8 @@ static void test_a_newcomer_is_not_held_back(void **state)
     fake_settle(&x);
     assert_all_after(other, 100, take_text(&c));
     for (size_t i = 0; i < LONG_RESUMERS; i++)
-        assert_all_after("a", fake_stream_of(&x, "a")->v[40 + 7 * 40 * i].pos, take_text(&many[i]));
+        assert_all_after("a", fake_stream_of(&x, "a")->v[40 + 280 * (size_t)i].pos,
+                         take_text(&many[i]));
     close_many(LONG_RESUMERS);
     end();
 }
@@ -166,7 +167,8 @@ static void test_a_storm_is_served_in_parts(void **state)
         got += many[i].text.n > 1000;
         assert_in_range(many[i].text.n, 100, 2 * (size_t)x.conf.write_max);
     }
-    assert_in_range(sum, PULL_A_TURN, PULL_A_TURN + (size_t)x.conf.write_max + RESUMERS * 200);
+    assert_in_range(sum, PULL_A_TURN,
+                    PULL_A_TURN + (size_t)x.conf.write_max + (size_t)RESUMERS * 200);
     assert_true(got < RESUMERS);
     fake_turn(&x);
     for (size_t i = 0; i < RESUMERS; i++)

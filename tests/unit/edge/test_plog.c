@@ -192,7 +192,8 @@ static void test_bytes(void **state)
     last = p->bytes;
     assert_in_range(last, buckets + PLOG_SEG_FIRST, buckets + PLOG_SEG_FIRST + 200);
     fill(p, 1, 2000, 1000);
-    assert_in_range(p->bytes, buckets + 2000 * 1000, buckets + 2000 * 1200 + PLOG_SEG_BYTES);
+    assert_in_range(p->bytes, buckets + (size_t)2000 * 1000,
+                    buckets + (size_t)2000 * 1200 + PLOG_SEG_BYTES);
     while (plog_evict(p, t))
         ;
     assert_in_range(p->bytes, buckets, buckets + PLOG_SEG_BYTES + 200);
