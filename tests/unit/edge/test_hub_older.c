@@ -110,8 +110,7 @@ static void test_a_newcomer_is_not_held_back(void **state)
     fake_settle(&x);
     assert_all_after(other, 100, take_text(&c));
     for (size_t i = 0; i < LONG_RESUMERS; i++)
-        assert_all_after("a", fake_stream_of(&x, "a")->v[40 + 280 * i].pos,
-                         take_text(&many[i]));
+        assert_all_after("a", fake_stream_of(&x, "a")->v[40 + 280 * i].pos, take_text(&many[i]));
     close_many(LONG_RESUMERS);
     end();
 }
