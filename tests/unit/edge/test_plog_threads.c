@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * test_plog_threads.c: one writer and two readers of a partition log, each in its own thread. Whatever a
- * reader is told to be whole must be: a tail read on from its cursor, a channel's walk, a page. The
- * writer appends, publishes, evicts, goes on behind holes, stops and starts. Run it with the thread
- * sanitizer, too.
+ * test_plog_threads.c: one writer and two readers of a partition log, each in its own thread.
+ * Whatever a reader is told to be whole must be: a tail read on from its cursor, a channel's walk,
+ * a page. The writer appends, publishes, evicts, goes on behind holes, stops and starts. Run it
+ * with the thread sanitizer, too.
  */
 #include <pthread.h>
 #include <sched.h>
