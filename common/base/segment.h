@@ -28,7 +28,6 @@
 #define SEGMENT_POSITIONS UINT64_C(4096) /* a segment ends at a multiple of it */
 #define SEGMENT_BYTES     MIB(1)         /* or with the record that brings it to this size */
 #define SEGMENT_ROW_BYTES MIB(4)         /* what one want makes a worker read */
-#define SEGMENT_TTL_MS    60000
 #define SEGMENT_END       0x01
 #define SEGMENT_FULL      0x02
 

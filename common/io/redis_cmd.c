@@ -121,6 +121,13 @@ void conn_write(struct redis_conn *c)
         ev_io_stop(c->loop, &c->writing);
 }
 
+static void push(struct redis_conn *c, const struct redis_pending *p, int argc,
+                 const struct slice *argv)
+{
+    ring_push(&c->sent, p);
+    add_command(&c->out, argc, argv);
+}
+
 static void queue_relaxed(struct redis_conn *c, const struct redis_pending *p, int argc,
                           const struct slice *argv)
 {
@@ -133,8 +140,7 @@ static void queue_relaxed(struct redis_conn *c, const struct redis_pending *p, i
         }
         return;
     }
-    ring_push(&c->sent, p);
-    add_command(&c->out, argc, argv);
+    push(c, p, argc, argv);
     if (c->reply_ms && !ev_is_active(&c->timer)) {
         ev_timer_set(&c->timer, (double)c->reply_ms / 1000., 0.);
         ev_timer_start(c->loop, &c->timer);
@@ -158,8 +164,7 @@ static void queue(struct redis_conn *c, const struct redis_pending *p, int argc,
 void conn_queue(struct redis_conn *c, const struct redis_pending *p, int argc,
                 const struct slice *argv)
 {
-    ring_push(&c->sent, p);
-    add_command(&c->out, argc, argv);
+    push(c, p, argc, argv);
     redis_hurry(c);
 }
 
