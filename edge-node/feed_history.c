@@ -267,13 +267,27 @@ static void serve(struct feed *f, struct plog *p, uint64_t want)
         fetch(f, p, want);
 }
 
+static bool serve_shard(struct feed *f, struct plog *p, int shard)
+{
+    for (int i = 0; i < PLOG_WANTS; i++) {
+        _Atomic uint64_t *place = &p->wants[shard * PLOG_WANTS + i];
+        uint64_t want = atomic_load_explicit(place, memory_order_relaxed);
+        if (want && atomic_compare_exchange_strong(place, &want, 0)) {
+            serve(f, p, want);
+            return true;
+        }
+    }
+    return false;
+}
+
+/* One of each shard in turn, so that one with many doesn't keep the others from theirs. */
 void feed_serve_wants(struct feed *f, struct plog *p)
 {
     if (!feed_link_is_up(&f->history))
         return;
-    for (int i = 0; i < f->shard_count * PLOG_WANTS && p->fetches < FETCHES_MAX; i++) {
-        uint64_t want = atomic_load_explicit(&p->wants[i], memory_order_relaxed);
-        if (want && atomic_compare_exchange_strong(&p->wants[i], &want, 0))
-            serve(f, p, want);
+    for (int idle = 0; idle < f->shard_count && p->fetches < FETCHES_MAX;) {
+        int shard = p->served;
+        p->served = (shard + 1) % f->shard_count;
+        idle = serve_shard(f, p, shard) ? 0 : idle + 1;
     }
 }

@@ -138,6 +138,7 @@ struct plog {
     struct feed_group *group;    /* the connection that tails it; NULL: none */
     uint64_t idle_ms;            /* since when nobody tails it; 0: somebody does */
     uint64_t beacon_counter;
+    int served;            /* the shard whose turn it is to be asked what it wants */
     uint32_t fetches;      /* history replies under way … */
     uint64_t under_way[4]; /* … and the wants they serve; FETCHES_MAX */
     uint32_t deeps;        /* searches for segments under way */

@@ -97,6 +97,39 @@ static void a_plogs_end_never_goes_back(void **state)
     rig_end(&r);
 }
 
+/* A shard that wants page after page doesn't keep another one from its first. */
+static void shards_take_turns_with_pages(void **state)
+{
+    uint64_t next = 0;
+    struct plog *p;
+
+    (void)state;
+    rig_begin(&r, true);
+    rig_topic(&r, 1, "LogAAAA1");
+    p = rig_view(&r, "LogAAAA1")->plogs[0];
+    rig_entry(&r, "LogAAAA1", 1000, "a");
+    feed_tail(r.feed, 0, p, true);
+    feed_tail(r.feed, 1, p, true);
+    expect_upto(p, 1000);
+    for (uint32_t i = 0; i < 2; i++) {
+        for (size_t k = 0; k < PLOG_WANTS; k++) /* its places are always full */
+            if (!atomic_load(&p->wants[k]))
+                feed_want(r.feed, 0, p, next++, PLOG_WANT_REGION);
+        if (i == 0)
+            feed_want(r.feed, 1, p, 900, PLOG_WANT_REGION);
+        p->fetches = FETCHES_MAX - 1; /* room for one */
+        feed_serve_wants(r.feed, p);
+    }
+    for (size_t k = PLOG_WANTS; k < 2UL * PLOG_WANTS; k++)
+        assert_int_equal(atomic_load(&p->wants[k]), 0);
+    p->fetches = 2;
+    while (p->fetches)
+        ev_run(r.loop, EVRUN_ONCE);
+    feed_tail(r.feed, 0, p, false);
+    feed_tail(r.feed, 1, p, false);
+    rig_end(&r);
+}
+
 /* ---- a shard begins to tail in the moment in which a record is published ---- */
 
 #define MOMENTS 100000
@@ -186,6 +219,7 @@ int main(void)
         TEST(a_log_ends_while_a_shard_begins_to_tail_it),
         TEST(shards_let_go_after_feeds_end),
         TEST(a_plogs_end_never_goes_back),
+        TEST(shards_take_turns_with_pages),
         TEST(a_record_is_seen_or_signalled),
         TEST(what_a_lost_stream_had_is_asked_of_kafka),
     };
