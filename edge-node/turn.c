@@ -131,6 +131,10 @@ static void try_waiters(struct hub *h)
     h->pulled = 0;
     while ((w = list_first(&now, struct waiter, node))) {
         list_del(&w->node);
+        if (h->pulled >= PULL_A_TURN && list_is_empty(&w->due_node)) {
+            list_add_tail(&h->todo, &w->node); /* owed no answer: it can only wait */
+            continue;
+        }
         h->fed = false;
         w->try_now(h, w);
     }
