@@ -15,8 +15,9 @@
  *
  * Says: nothing is lost between a client's cursor and what it gets (loss), nothing comes twice or
  * out of order (order); "not recovered" and gaps are told only if Kafka no longer has what follows
- * the cursor (gap); when nothing moves any more, every client is live and has everything (stall).
- * The cursor moves by a record or by an answer "not recovered", which tells.
+ * the cursor (gap), and no gap twice for one cursor (again); when nothing moves any more, every
+ * client is live and has everything (stall). The cursor moves by a record or by an answer "not
+ * recovered", which tells.
  *
  * What can happen, each with how often: TRIMS of the stream, BACKS (Redis lost its tail), WIPES
  * (rebuilt from a later start), LOWS (Kafka's retention), DROPS (nobody listened for long), CHOKES
@@ -28,14 +29,15 @@
  * live in a later turn), LIVE_FIRST (live before the history), LIVE_AHEAD (a client ahead of its
  * region goes live at once), LAG_LATE (who falls behind is believed to have this turn's records),
  * NO_EVICT_LOOK (the plog is read without a look at where it begins), NO_PAGE_LOOK (nor at where a
- * page begins), EMPTY_PAGE (an empty answer is taken for "nothing is missing"), TWO_CALLS (where
- * the stream begins is asked before its entries), NO_HOLE (feed appends over a hole), START_BACK (a
- * dropped plog begins again behind where it was), REGION_ONLY (a hole is told, Kafka isn't asked).
+ * page begins), EMPTY_PAGE (an empty answer is taken for "nothing is missing"), NO_HOLE (feed
+ * appends over a hole), PAGE_OVER (a page goes on behind one), NO_LOST (a hole that was met isn't
+ * remembered), START_BACK (a dropped plog begins again behind where it was), REGION_ONLY (a hole is
+ * told, Kafka isn't asked).
  *
  * Left out: several clients on a channel (the walk they share), bounds of a turn, sessions and what
- * is encoded, topics and logs (truncate.pml), sparse positions (append.pml), a hole in a stream's
- * middle (the older entries go, too), a cursor beyond Kafka's end, a client without a cursor
- * during a rebuild, server-side subscriptions, memory order (plog.c's header has it).
+ * is encoded, topics and logs (truncate.pml), sparse positions (append.pml), a second hole in a
+ * stream (the older entries go, too), a cursor beyond Kafka's end, a client that has no cursor in a
+ * rebuild, server-side subscriptions, memory order (plog.c's header has it).
  *
  * length: one turn with all that moves beside it; parts of it alone would prove nothing.
  */
@@ -48,17 +50,18 @@
 #define CLIENTS 2
 #endif
 
-#define COUNT           2 /* entries of one XRANGE */
-#define ROW             2 /* positions of one segment of deep history */
-#define BIT(o)          (1 << (o))
-#define OF(s, o)        ((o) % 2 != (s)) /* position o is of channel s */
-#define IN(set, s, o)   (OF(s, o) && ((set) & BIT(o)) != 0)
-hidden byte loss, order, gap, stall; /* for CHECK */
+#define COUNT         2 /* entries of one XRANGE */
+#define ROW           2 /* positions of one segment of deep history */
+#define BIT(o)        (1 << (o))
+#define OF(s, o)      ((o) % 2 != (s)) /* position o is of channel s */
+#define IN(set, s, o) (OF(s, o) && ((set) & BIT(o)) != 0)
+hidden byte loss, order, gap, again, stall; /* for CHECK */
 
 byte low = 1; /* Kafka has low .. N */
 
 /* Redis */
 byte first = 1, last = 0; /* last < first: there is no stream */
+byte h0 = 0, h1 = 0;      /* it lacks (h0, h1]: retention was faster than the worker; 0: no hole */
 byte trims = TRIMS, backs = BACKS, wipes = WIPES;
 
 /* feed: the plog covers (from, upto], and has the records of `recs`, a bit each; so has the page,
@@ -68,7 +71,6 @@ byte from = 0, upto = 0, recs = 0;
 byte pasked = 0, pfrom = 0, pupto = 0, precs = 0; /* pupto = 0: no page */
 byte want = 0, deep = 0;  /* asked of the stream, of the workers: a position + 1 */
 byte region_from = 0;     /* the stream begins behind it, as last seen */
-byte begins = 0; /* TWO_CALLS: first, as the first call said; 0: it wasn't made */
 #ifdef BEACON
 byte seen_low = 0; /* the greatest low that the beacon or a segment told; 0: none */
 #else
@@ -80,6 +82,7 @@ byte drops = DROPS;
 /* the shard: its tail */
 bit tail_ready = 0;
 byte cursor = 0;
+byte lost = 0; /* where the last hole ends that somebody met */
 bit turning = 0;
 byte chokes = CHOKES;
 byte scanned = 0; /* SHARED_SCAN: where the page of this turn ends */
@@ -97,6 +100,7 @@ typedef sub {
     bit recover;  /* it has a cursor */
     byte pos;     /* everything up to here was sent; while not live */
     byte c;       /* the client's cursor */
+    bit told;     /* that what follows c is missing */
     bit drained;  /* TWO_STEPS */
     bit paged;    /* SHARED_SCAN: the page of this turn was scanned for its channel */
 };
@@ -114,7 +118,8 @@ inline deliver(s)
     :: k < o -> CHECK(loss, !OF(s, k)); k++
     :: else -> break
     od;
-    S[s].c = o
+    S[s].c = o;
+    S[s].told = 0
 }
 
 /* ---- Redis ---- */
@@ -123,29 +128,36 @@ proctype Redis()
 {
     do
     /* an append; where retention was faster than the worker, it goes on behind the gap */
-    :: atomic { last < N ->
-        WHEN(last >= first && low > last + 1, first = low);
-        WHEN(last < first && low > first, first = low);
-        last = (last < first -> first : last + 1) }
+    :: atomic { last < N && last < first ->
+        WHEN(low > first, first = low);
+        last = first }
+    :: atomic { last < N && last >= first ->
+        if
+        :: low > last + 1 && h1 == 0 -> KEY(LOWS); h0 = last; h1 = low - 1
+        :: low > last + 1 && h1 > 0 -> first = low; h0 = 0; h1 = 0
+        :: else
+        fi;
+        last = (low > last + 1 -> low : last + 1) }
     :: atomic { low - 1 < LOWS -> low++ }
 #if TRIMS > 0
     :: atomic { trims > 0 && first < last ->
         KEY(); trims--;
         select (k : first + 1 .. last);
+        WHEN(h1 > 0 && k > h0, k = (k > h1 -> k : h1 + 1); h0 = 0; h1 = 0);
         first = k }
 #endif
 #if BACKS > 0
     :: atomic { backs > 0 && first < last ->
         KEY(); backs--;
         select (k : first .. last - 1);
+        WHEN(h1 > 0 && k <= h1, k = (k < h0 -> k : h0); h0 = 0; h1 = 0);
         last = k }
 #endif
 #if WIPES > 0
     :: atomic { wipes > 0 && first <= last ->
         KEY(); wipes--;
         select (k : first .. N); /* the worker begins again at max(low, end - share) */
-        first = k;
-        last = k - 1 }
+        first = k; last = k - 1; h0 = 0; h1 = 0 }
 #endif
     :: atomic { trims + backs + wipes > 0 -> trims = 0; backs = 0; wipes = 0 }
     od
@@ -171,40 +183,47 @@ inline start_plog()
 #ifndef START_BACK
     WHEN(upto < upto2, upto = upto2); /* Redis went back since */
 #endif
-    from = upto;
-    recs = 0;
-    ready = 1
+    from = upto; recs = 0; ready = 1
 }
+
+/* An entry's prev is behind where p ends: at the stream's beginning, or in it. */
+#define HOLE_AT(p) (p + 1 < first || (h1 > 0 && h0 <= p && p < h1))
+#define GOES_ON(p) (p + 1 < first -> first - 1 : h1)
 
 /* An XREAD's reply: some entries, in one publication. */
 inline read_tail()
 {
-    if
-    :: upto + 1 < first ->
-        KEY(TRIMS); upto = first - 1; /* a hole */
-#ifndef NO_HOLE
-        from = upto;
-        recs = 0
-#endif
-    :: else
-    fi;
-    upto++;
-    recs = recs | BIT(upto);
     do
-    :: upto < last -> upto++; recs = recs | BIT(upto)
-    :: break
+    :: upto < last ->
+        if
+        :: HOLE_AT(upto) ->
+            KEY(TRIMS); upto = GOES_ON(upto); /* a hole */
+#ifndef NO_HOLE
+            from = upto; recs = 0
+#endif
+        :: else
+        fi;
+        upto++; recs = recs | BIT(upto)
+    :: (recs & BIT(upto)) != 0 -> break
     od
 }
 
-/* The stream's entries after pos, of one reply. */
+#ifdef PAGE_OVER
+#define ENDS(p) false
+#else
+#define ENDS(p) (h1 > 0 && p == h0)
+#endif
+
+/* The stream's entries after pos, of one reply, up to a hole. */
 inline read_page(pos)
 {
-    pasked = pos;
-    pfrom = (first - 1 > pos -> first - 1 : pos);
+    pasked = pos; precs = 0;
+    pfrom = (HOLE_AT(pos) -> GOES_ON(pos) : pos);
     pupto = pfrom;
-    precs = 0;
     do
-    :: pupto < pfrom + COUNT && pupto < last -> pupto++; precs = precs | BIT(pupto)
+    :: pupto < pfrom + COUNT && pupto < last && !ENDS(pupto) ->
+        pupto++;
+        WHEN(!(h0 < pupto && pupto <= h1), precs = precs | BIT(pupto))
     :: else -> break
     od
 }
@@ -254,21 +273,13 @@ proctype Feed()
     /* what a shard wants */
     :: atomic { ready && want > 0 && (PAGE_AT(want - 1) || deep > 0) -> want = 0 }
     :: atomic { ready && want > 0 && want - 1 < region_from && CAN_DEEP && deep == 0 ->
-        deep = want;
-        want = 0 }
-#ifdef TWO_CALLS
-    :: atomic { ready && want > 0 && begins == 0 && want <= last -> begins = first }
-    :: atomic { ready && want > 0 && begins > 0 && want <= last ->
-        read_page(want - 1);
-        pfrom = (begins - 1 > pasked -> begins - 1 : pasked);
-        begins = 0;
-#else
+        deep = want; want = 0 }
     :: atomic { ready && want > 0 && !PAGE_AT(want - 1) && IS_STREAM && want <= last ->
         read_page(want - 1);
-#endif
         take_page();
         want = 0 }
     :: atomic { ready && want > 0 && !PAGE_AT(want - 1) && (!IS_STREAM || want > last) ->
+        region_from = 0;
 #ifdef EMPTY_PAGE
         WHEN(want <= upto, pasked = want - 1; pfrom = pasked; pupto = upto; precs = 0);
 #else
@@ -290,11 +301,7 @@ proctype Feed()
 
 /* ---- the shard ---- */
 
-/* sub_lag */
-inline lag(s, p)
-{
-    S[s].pos = p; S[s].st = BLOCKED
-}
+#define LAG(s, p) S[s].pos = p; S[s].st = BLOCKED /* sub_lag */
 
 inline unresolve(s)
 {
@@ -317,7 +324,7 @@ inline publish(s, a, b)
 #ifdef LAG_LATE
             e = b;
 #endif
-            KEY(CHOKES); lag(s, e); /* a live client falls behind */
+            KEY(CHOKES); LAG(s, e); /* a live client falls behind */
             break
         :: o > b -> break
         od
@@ -333,8 +340,8 @@ inline advance()
         if
         :: cursor < from ->
             KEY(); /* a hole, or evicted */
-            WHEN(S[0].st == LIVE, lag(0, cursor));
-            WHEN(S[1].st == LIVE, lag(1, cursor))
+            WHEN(S[0].st == LIVE, LAG(0, cursor));
+            WHEN(S[1].st == LIVE, LAG(1, cursor))
         :: else -> publish(0, cursor, upto); publish(1, cursor, upto)
         fi;
         cursor = upto
@@ -391,9 +398,8 @@ inline page(s)
 inline begin_now(s)
 {
     CHECK(gap, !S[s].recover || low > S[s].pos + 1);
-    S[s].pos = cursor;
-    S[s].answered = 1;
-    S[s].c = cursor;
+    S[s].pos = cursor; S[s].c = cursor;
+    S[s].answered = 1; S[s].told = 0;
     S[s].recover = 1 /* from now on */
 }
 
@@ -401,6 +407,11 @@ inline begin_now(s)
 inline tell_gap(s)
 {
     CHECK(gap, low > S[s].pos + 1);
+    CHECK(again, !S[s].told);
+    S[s].told = 1;
+#ifndef NO_LOST
+    WHEN(lost < pfrom, lost = pfrom); /* before it is told: the next reply is final */
+#endif
     S[s].st = AWAY;
     unresolve(s)
 }
@@ -424,8 +435,9 @@ inline begin(s)
     :: S[s].recover && S[s].pos > cursor && KNOWN ->
         KEY(); S[s].answered = 1 /* ahead of this region, not of Kafka */
     :: S[s].recover && S[s].pos > cursor && !KNOWN -> S[s].st = WAITS
-    :: S[s].recover && S[s].pos <= cursor && IN_PLOG(s) -> S[s].answered = 1
-    :: S[s].recover && S[s].pos <= cursor && !IN_PLOG(s) ->
+    :: S[s].recover && S[s].pos <= cursor && S[s].pos < lost -> KEY(LOWS); begin_now(s)
+    :: S[s].recover && S[s].pos <= cursor && S[s].pos >= lost && IN_PLOG(s) -> S[s].answered = 1
+    :: S[s].recover && S[s].pos <= cursor && S[s].pos >= lost && !IN_PLOG(s) ->
         page(s);
         if
         :: S[s].st != NOW
@@ -530,10 +542,7 @@ proctype Client(byte s)
 {
     do
     :: atomic { !turning && S[s].st == AWAY ->
-        S[s].st = NEXT;
-        S[s].answered = 0;
-        S[s].drained = 0;
-        S[s].pos = S[s].c }
+        S[s].st = NEXT; S[s].answered = 0; S[s].drained = 0; S[s].pos = S[s].c }
     :: atomic { !turning && S[s].st == BLOCKED -> S[s].st = NEXT }
     :: atomic { !turning && leaves > 0 -> leaves = 0 }
     :: atomic { !turning && S[s].st != AWAY && leaves > 0 ->
@@ -553,10 +562,7 @@ active proctype Quiet()
         :: k <= N -> CHECK(loss, !OF(0, k)); k++
         :: else -> break
         od;
-        if
-        :: CLIENTS == 2 -> k = S[1].c + 1
-        :: else -> k = N + 1
-        fi;
+        k = (CLIENTS == 2 -> S[1].c + 1 : N + 1);
         do
         :: k <= N -> CHECK(loss, !OF(1, k)); k++
         :: else -> KEY(); break /* everybody is live at the end */

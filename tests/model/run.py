@@ -16,6 +16,7 @@ The last line is `N passed, N failed`. Needs spin and gcc; standard library only
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -28,6 +29,7 @@ HERE = Path(__file__).resolve().parent
 SECONDS = 120 * float(os.environ.get("FANFARE_TIMEOUT_SCALE", "1"))  # a run's; ten times that: a deep run's
 DEPTH, MEMORY_MB = 100000, 4096
 LONG = 300000  # states
+CCACHE = ["ccache"] if shutil.which("ccache") else []
 KEY = re.compile(r"^(?!#).*\bKEY\((?P<switch>\w*)\)")
 EARLY = ("max search depth too small", "out of memory", "-DMEMLIM", "VECTORSZ", "aborting")
 
@@ -128,9 +130,9 @@ def build(run, work, folder):
     # -o3: statements are not merged, so that each one is known to be reached or not.
     spin = ["spin", "-o3", "-a", *run.defines(folder)]
     # Most searches are shorter than an optimizing compiler's run.
-    gcc = ["gcc", "-O1" if run.expect == "ok" and run.most > LONG else "-O0", "-w"]
+    gcc = ["gcc", "-O1" if run.expect == "ok" and run.most > LONG else "-O0", "-w", "-c", "pan.c"]
     gcc += ["-DNOREDUCE", f"-DMEMLIM={MEMORY_MB}", *([] if run.has("LIVE") else ["-DSAFETY"])]
-    for argv in (spin, [*gcc, "-o", "pan", "pan.c"]):
+    for argv in (spin, [*CCACHE, *gcc], ["gcc", "-o", "pan", "pan.o"]):
         text, code = call(argv, work)
         if code != 0 or not (work / "pan.c").exists():
             run.wrong.append(f"{argv[0]} failed")
