@@ -24,7 +24,7 @@ struct feed;
 enum topic_map {
     TOPIC_MAPPED,
     TOPIC_UNMAPPED, /* producers place keys otherwise */
-    TOPIC_DIFFERS,  /* the workers are configured with another partitioner */
+    TOPIC_DIFFERS,  /* the workers' configuration leads elsewhere */
 };
 
 /* One incarnation of one topic. Immutable; valid within a turn. */

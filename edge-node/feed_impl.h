@@ -56,8 +56,8 @@ struct topic {
     _Atomic(struct topic_view *) view;
     uint64_t n;             /* the greatest seen */
     _Atomic int32_t excess; /* partitions of a log there is no room for; 0: there is. @thread any */
-    char theirs[16];        /* the workers' partitioner, if it isn't ours: was told; "" = it is */
-    bool asked;             /* HGETALL under way */
+    char differs[96]; /* what of the workers' configuration isn't ours: was told; "" = nothing */
+    bool asked;       /* HGETALL under way */
 };
 
 struct feed {

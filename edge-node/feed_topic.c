@@ -73,32 +73,51 @@ static void wake_all(struct feed *f)
         feed_wake(f, i);
 }
 
-/* Edges go by their own configuration, so that a wrong hash can't lead them astray; but where the
- * workers' says otherwise, one of the two looks for records where they are not. Said once a change:
- * the hash comes every second. */
-static void compare_partitioner(struct topic *t, struct slice theirs, struct topic_view *v)
-{
-    const char *ours = partitioner_name(v->partitioner);
-    char was[sizeof(t->theirs)];
+/* What must be the same in workers and edges: else an edge looks where its records are not. */
+struct placing {
+    struct slice namespace, key, partitioner;
+};
 
-    memcpy(was, t->theirs, sizeof(was));
+static bool tell_unless_same(struct topic *t, const char *knob, struct slice theirs,
+                             const char *ours)
+{
+    char was[sizeof(t->differs)];
+
     if (!theirs.p || slice_eq(theirs, slice_of(ours)))
-        theirs.n = 0;
-    snprintf(t->theirs, sizeof(t->theirs), "%.*s", (int)theirs.n, theirs.n ? theirs.p : "");
-    if (!t->theirs[0])
-        return;
-    v->map = TOPIC_DIFFERS;
-    if (strcmp(was, t->theirs) != 0)
-        log_error("partitioner_differs", " topic=%s edge=%s worker=%s mend=%s",
-                  log_value(slice_of(t->ns->topic)), ours, log_value(slice_of(t->theirs)),
-                  log_value(SLICE("give the namespace one partitioner, in workers and edges")));
+        return false; /* an older worker writes fewer fields */
+    memcpy(was, t->differs, sizeof(was));
+    snprintf(t->differs, sizeof(t->differs), "%s=%.*s", knob, (int)theirs.n, theirs.p);
+    if (strcmp(was, t->differs) != 0)
+        log_error("namespace_differs", " topic=%s knob=%s edge=%s worker=%s mend=%s",
+                  log_value(slice_of(t->ns->topic)), knob, log_value(slice_of(ours)),
+                  log_value(theirs), log_value(SLICE("give workers and edges the same namespace")));
+    return true;
+}
+
+/* Edges go by their own configuration, so that a wrong hash can't lead them astray. The first that
+ * differs is said, once a change: the hash comes every second. */
+static void compare(struct topic *t, const struct placing *theirs, const char *log,
+                    struct topic_view *v)
+{
+    const char *log_id = t->ns->conf->log_id;
+    bool any = v->partitioner == PARTITIONER_ANY; /* it reads all partitions */
+
+    if (tell_unless_same(t, "namespace", theirs->namespace, t->ns->name) ||
+        tell_unless_same(t, "key", theirs->key, ns_key_name(t->ns->conf->key)) ||
+        (log_id[0] && tell_unless_same(t, "log_id", slice_of(log), log_id)))
+        v->map = TOPIC_DIFFERS;
+    else if (tell_unless_same(t, "partitioner", theirs->partitioner,
+                              partitioner_name(v->partitioner)))
+        v->map = any ? TOPIC_MAPPED : TOPIC_DIFFERS;
+    else
+        t->differs[0] = 0;
 }
 
 /* Only the hash's fields: no plogs yet. False: not usable. */
 static bool hash_parse(const struct redis_reply *r, struct topic *t, struct topic_view *ret)
 {
     struct topic_view v = {.partitioner = (enum partitioner)t->ns->conf->partitioner};
-    struct slice partitioner = {NULL, 0};
+    struct placing theirs = {0};
 
     for (size_t i = 0; i + 1 < redis_len(r); i += 2) {
         struct slice name = redis_str(redis_at(r, i)), value = redis_str(redis_at(r, i + 1));
@@ -110,15 +129,19 @@ static bool hash_parse(const struct redis_reply *r, struct topic *t, struct topi
         else if (slice_eq(name, SLICE("partitions")) && number > 0 && number <= INT32_MAX)
             v.partitions = (int32_t)number;
         else if (slice_eq(name, SLICE("partitioner")))
-            partitioner = value;
+            theirs.partitioner = value;
+        else if (slice_eq(name, SLICE("namespace")))
+            theirs.namespace = value;
+        else if (slice_eq(name, SLICE("key")))
+            theirs.key = value;
         else if (slice_eq(name, SLICE("state")) && slice_eq(value, SLICE("unmapped")))
             v.map = TOPIC_UNMAPPED;
     }
     if (!v.partitions || !v.log[0])
         return false;
-    compare_partitioner(t, partitioner, &v);
     if (v.partitioner == PARTITIONER_ANY)
         v.map = TOPIC_MAPPED; /* it reads all partitions */
+    compare(t, &theirs, v.log, &v);
     memcpy(ret, &v, sizeof(v));
     return true;
 }

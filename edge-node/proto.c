@@ -40,7 +40,8 @@ const char *proto_error_text(int code)
 const char *proto_unmapped_text(const struct topic_view *v)
 {
     if (v->map == TOPIC_DIFFERS)
-        return "not available: the namespace's partitioner must be the same in workers and edges";
+        return "not available: workers and edges must be given the same namespace (the edge's log "
+               "says what differs)";
     if (v->partitioner == PARTITIONER_CRC32)
         return "not available: producers must use partitioner=consistent_random (librdkafka's "
                "crc32)";

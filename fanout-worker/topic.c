@@ -47,7 +47,7 @@ void topic_write(struct topic *t)
 {
     char key[KEY_MAX], n[16], partitions[16];
     size_t key_n = key_topic(key, t->log.topic);
-    struct slice argv[8];
+    struct slice argv[10];
 
     if (!t->pu->redis_ready)
         return;
@@ -61,7 +61,9 @@ void topic_write(struct topic *t)
     argv[5] = slice_of(partitioner_name((enum partitioner)t->ns->conf->partitioner));
     argv[6] = t->unmapped ? SLICE("unmapped") : SLICE("live");
     argv[7] = t->unmapped || !t->written ? SLICE("fresh") : SLICE("keep");
-    pump_eval(t->pu, SCRIPT_TOPIC, NULL, NULL, 8, argv);
+    argv[8] = slice_of(t->ns->name);
+    argv[9] = slice_of(ns_key_name(t->ns->conf->key));
+    pump_eval(t->pu, SCRIPT_TOPIC, NULL, NULL, 10, argv);
     t->written = true;
 }
 

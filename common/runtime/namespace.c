@@ -18,6 +18,11 @@ const struct conf_spec namespace_specs[] = {
 };
 #undef KNOB
 
+const char *ns_key_name(int key)
+{
+    return key == NS_KEY_FULL ? "full" : "short";
+}
+
 static void check_one(const struct conf_item *item, struct buf *errors)
 {
     const struct namespace_conf *c = item->value;

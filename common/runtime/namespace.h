@@ -28,6 +28,7 @@ enum ns_key {
     NS_KEY_SHORT,
     NS_KEY_FULL
 };
+const char *ns_key_name(int key); /* as in the configuration */
 enum ns_fate {
     NS_FATE_MARKER,
     NS_FATE_SKIP

@@ -29,7 +29,7 @@ async def subscribed(client, channel="a"):
 async def test_another_partitioner_than_the_workers(edges, fake_log, fan):
     fake_log.register(partitioner="crc32")
     edge = edges()
-    await asyncio.to_thread(edge.wait_event, "partitioner_differs")
+    await asyncio.to_thread(edge.wait_event, "namespace_differs")
     client = await fan(edge)
     assert (await refusal(client)).code == 108
     fake_log.register()  # the workers were configured anew
@@ -40,9 +40,30 @@ async def test_another_partitioner_than_the_workers(edges, fake_log, fan):
     push = await client.wait_push("unsubscribe")
     assert push["unsubscribe"]["code"] == 2500
     assert (await refusal(client)).code == 108
-    told = edge.events("partitioner_differs")
+    told = edge.events("namespace_differs")
     assert len(told) == 2  # once a change, though the hash is read every second
-    assert {(e["topic"], e["edge"], e["worker"]) for e in told} == {("t", "murmur2", "crc32")}
+    said = {(e["topic"], e["knob"], e["edge"], e["worker"]) for e in told}
+    assert said == {("t", "partitioner", "murmur2", "crc32")}
+
+
+@pytest.mark.parametrize(("field", "theirs"), [("namespace", "other"), ("key", "full")])
+async def test_another_namespace_than_the_workers(edges, fake_log, fan, field, theirs):
+    fake_log.register(**{field: theirs})
+    edge = edges()
+    told = await asyncio.to_thread(edge.wait_event, "namespace_differs")
+    assert (told["knob"], told["worker"]) == (field, theirs)
+    client = await fan(edge)
+    assert (await refusal(client)).code == 108
+    fake_log.register(**{field: {"namespace": "", "key": "short"}[field]})
+    assert (await subscribed(client))["epoch"] == fake_log.log
+
+
+async def test_another_log_id_than_the_workers(edges, fake_log, fan):
+    fake_log.register(log="mirror01", n=0)
+    edge = edges(namespaces={"": {"topic": "t", "log_id": "mirror02"}})
+    told = await asyncio.to_thread(edge.wait_event, "namespace_differs")
+    assert (told["knob"], told["edge"], told["worker"]) == ("log_id", "mirror02", "mirror01")
+    assert (await refusal(await fan(edge))).code == 108
 
 
 async def test_an_edge_that_reads_all_partitions_needs_no_partitioner(edges, fake_log, fan):
@@ -51,7 +72,7 @@ async def test_an_edge_that_reads_all_partitions_needs_no_partitioner(edges, fak
     assert await client.subscribe("a") == {}
     fake_log.append([("a", 1)])
     await client.wait_pubs("a", 1)
-    assert len(edge.events("partitioner_differs")) == 1
+    assert len(edge.events("namespace_differs")) == 1
 
 
 def ready(edge):

@@ -225,9 +225,10 @@ static void test_unmapped(void **state)
                "{\"id\":3,\"error\":{\"code\":108,\"message\":\"not available: producers must use "
                "partitioner=consistent_random (librdkafka's crc32)\"}}\n");
     x.feed.views[FAKE_UNMAPPED]->map = TOPIC_DIFFERS;
-    say_expect("{\"id\":4,\"subscribe\":{\"channel\":\"um:a\"}}",
-               "{\"id\":4,\"error\":{\"code\":108,\"message\":\"not available: the namespace's "
-               "partitioner must be the same in workers and edges\"}}\n");
+    say_expect(
+        "{\"id\":4,\"subscribe\":{\"channel\":\"um:a\"}}",
+        "{\"id\":4,\"error\":{\"code\":108,\"message\":\"not available: workers and edges must "
+        "be given the same namespace (the edge's log says what differs)\"}}\n");
     end();
 }
 
