@@ -32,6 +32,7 @@ struct publish;
 #define SCAN_STEPS   4096 /* links that are followed for a channel; positions of a scan */
 #define SCANS_A_TURN 16
 #define PULL_A_TURN  MIB(4) /* of older records: they are in memory until the end of the turn */
+#define LIVE_A_TURN  MIB(4) /* of new ones, as the plogs have them: so are their blocks */
 
 /* A shard's cursor over one plog. */
 struct tail {
@@ -165,6 +166,8 @@ struct hub {
     struct list dirty;   /* sessions with output or reading to resume */
     struct list dead;    /* sessions to free at the turn's end */
 
+    uint32_t next_tail;  /* the plog to look at first: a turn ended before it */
+    size_t live_left;    /* of LIVE_A_TURN, in this turn */
     uint64_t turn;       /* counts turns that did something */
     uint32_t scan_steps; /* SCAN_STEPS; fewer in tests */
     struct scan scans[SCANS_A_TURN];

@@ -234,11 +234,36 @@ struct plog_view plog_view(const struct plog *p)
     return v;
 }
 
+static size_t place_in(const struct plog_place *place, const struct plog_seg *s, uint64_t after)
+{
+    return place && place->seg_from == s->from && place->pos == after ? place->at : 0;
+}
+
+uint64_t plog_part(const struct plog *p, uint64_t after, uint64_t upto,
+                   const struct plog_place *place, size_t *bytes)
+{
+    const struct plog_seg *s = LOAD(&p->newest);
+    uint64_t end = upto;
+    size_t at;
+
+    if (after < LOAD(&p->from))
+        return upto; /* a hole: nothing will be read */
+    while (s && s->from > after)
+        s = s->older;
+    at = s ? place_in(place, s, after) : 0;
+    for (; s && *bytes; s = LOAD(&s->newer), at = 0) {
+        size_t n = LOAD(&s->used) - at;
+        *bytes -= n < *bytes ? n : *bytes;
+        end = LOAD(&s->upto);
+    }
+    return end < upto ? end : upto;
+}
+
 int plog_each(const struct plog *p, uint64_t after, uint64_t upto, struct plog_place *place,
               void (*each)(void *arg, const struct plog_rec *r), void *arg)
 {
     const struct plog_seg *s = LOAD(&p->newest);
-    size_t at = 0;
+    size_t at;
 
     if (after >= upto)
         return 0;
@@ -248,8 +273,7 @@ int plog_each(const struct plog *p, uint64_t after, uint64_t upto, struct plog_p
         s = s->older;
     if (!s)
         return -ENOENT;
-    if (place && place->seg_from == s->from && place->pos == after)
-        at = place->at;
+    at = place_in(place, s, after);
     for (; s; s = LOAD(&s->newer), at = 0) {
         size_t used = LOAD(&s->used);
         while (at < used) {

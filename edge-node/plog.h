@@ -215,6 +215,11 @@ struct plog_place {
 int plog_each(const struct plog *p, uint64_t after, uint64_t upto, struct plog_place *place,
               void (*each)(void *arg, const struct plog_rec *r), void *arg) _must_check_;
 
+/* Where such a reader, at `after`, may end so as not to read more than *bytes and the rest of a
+ * segment; takes from *bytes, down to 0, what that is. */
+uint64_t plog_part(const struct plog *p, uint64_t after, uint64_t upto,
+                   const struct plog_place *place, size_t *bytes);
+
 struct rec_vec {
     const struct plog_rec **v;
     size_t n, cap;

@@ -41,17 +41,22 @@ static void unlive_all(struct hub *h, struct tail *t, uint64_t pos)
     }
 }
 
-static void advance(struct hub *h, struct tail *t)
+/* False: the turn has no room for the rest. */
+static bool advance(struct hub *h, struct tail *t)
 {
     struct plog_view v = plog_view(t->p);
-    uint64_t before = t->cursor;
+    uint64_t before = t->cursor, end = v.upto;
+    bool part;
 
     if (v.upto <= before)
-        return;
+        return true;
+    v.upto = plog_part(t->p, before, end, &t->place, &h->live_left);
+    part = v.upto < end;
     if (before < v.from || plog_each(t->p, before, v.upto, &t->place, on_rec, t) != 0)
         unlive_all(h, t, before);
     t->cursor = v.upto;
     t->before = before;
+    return !part;
 }
 
 /* Tells every subscription that reads p (or only those of channels with keys anywhere): its log was
@@ -92,31 +97,55 @@ static void tell_gaps(struct hub *h)
     }
 }
 
-static void look_at(struct hub *h, uint32_t id)
+/* As advance(). */
+static bool look_at(struct hub *h, uint32_t id)
 {
     struct tail *t = h->tails[id];
 
     if (!t)
-        return;
+        return true;
     waiters_first(h, &t->waiting);
     if (atomic_load(&t->p->state) == PLOG_GONE)
         h->has_gaps = true;
     else if (t->ready)
-        advance(h, t);
+        return advance(h, t);
+    return true;
+}
+
+/* Of these 64 plogs. False: the turn is full; what is left keeps its bit, and comes first next. */
+static bool advance_some(struct hub *h, uint32_t word, uint64_t mask)
+{
+    _Atomic uint64_t *grown = &h->inbox->grown[word];
+    uint64_t bits = atomic_load_explicit(grown, memory_order_relaxed) & mask;
+
+    if (!bits)
+        return true;
+    bits &= atomic_fetch_and(grown, ~bits);
+    for (; bits; bits &= bits - 1) {
+        uint32_t id = word * 64 + (uint32_t)__builtin_ctzll(bits);
+        bool has_room = h->live_left > 0;
+        if (has_room && look_at(h, id))
+            continue;
+        h->next_tail = (id + has_room) % FEED_PLOGS_MAX; /* the others before its own rest */
+        atomic_fetch_or(grown, bits);
+        h->again(h->again_arg);
+        return false;
+    }
+    return true;
 }
 
 static void advance_all(struct hub *h)
 {
-    for (uint32_t i = 0; i < FEED_PLOGS_MAX / 64; i++) {
-        uint64_t bits = atomic_load_explicit(&h->inbox->grown[i], memory_order_relaxed);
-        if (!bits)
-            continue;
-        bits = atomic_exchange(&h->inbox->grown[i], 0);
-        while (bits) {
-            look_at(h, i * 64 + (uint32_t)__builtin_ctzll(bits));
-            bits &= bits - 1;
-        }
-    }
+    const uint32_t words = FEED_PLOGS_MAX / 64, first = h->next_tail / 64;
+    const uint64_t from = ~0ull << (h->next_tail % 64);
+
+    h->live_left = LIVE_A_TURN;
+    if (!advance_some(h, first, from))
+        return;
+    for (uint32_t i = 1; i < words; i++)
+        if (!advance_some(h, (first + i) % words, ~0ull))
+            return;
+    advance_some(h, first, ~from);
 }
 
 /* ---- 3. waiters, 4. flush, 5. reap ---- */

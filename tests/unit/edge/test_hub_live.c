@@ -71,6 +71,44 @@ static void test_choked_mid_turn(void **state)
     end();
 }
 
+/* A shard that was away for long: what it publishes in a turn has a bound, and no partition waits
+ * until another one has nothing left. */
+static void test_a_turn_is_bounded(void **state)
+{
+    static struct fake_conn two;
+    static struct buf all;
+    size_t turns = 0, got_b = 0;
+
+    (void)state;
+    begin(100);
+    assert_int_not_equal(fake_part_of(&x, "a"), fake_part_of(&x, "b"));
+    fake_open(&x, &two);
+    fake_say(&x, &two, "{\"id\":1,\"connect\":{}}\n{\"id\":2,\"subscribe\":{\"channel\":\"b\"}}");
+    fake_say(&x, &c, "{\"id\":2,\"subscribe\":{\"channel\":\"a\"}}");
+    fake_settle(&x);
+    take_text(&c);
+    take_text(&two);
+    buf_clear(&all);
+    for (int i = 0; i < 2 * 330; i++) /* 10 MiB each */
+        fake_write(&x, i % 2 ? "a" : "b", KIB(30), true);
+    do {
+        size_t was = all.n;
+        fake_turn(&x);
+        buf_str(&all, take_text(&c));
+        assert_true(all.n - was + two.text.n - got_b < LIVE_A_TURN + LIVE_A_TURN / 4);
+        got_b = two.text.n;
+        turns++;
+        assert_true(turns < 2 || (all.n && got_b));
+    } while (x.again);
+    assert_in_range(turns, 5, 7);
+    buf_byte(&all, 0);
+    assert_all_after("a", 100, all.p);
+    assert_all_after("b", 100, take_text(&two));
+    buf_done(&all);
+    fake_close(&two);
+    end();
+}
+
 static void test_hole_later(void **state)
 {
     (void)state;
@@ -259,6 +297,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gathered),
         cmocka_unit_test(test_choked_mid_turn),
+        cmocka_unit_test(test_a_turn_is_bounded),
         cmocka_unit_test(test_hole_later),
         cmocka_unit_test(test_restart_without_loss),
         cmocka_unit_test(test_superseded),
