@@ -137,7 +137,8 @@ static void deliver(struct client *c, struct sub *s, const struct pub *pub, uint
     }
     log_row(c, s, DLOG_DELIVERED, pub->offset, dlog_digest(pub->data.p, pub->data.n));
     uint64_t due = payload_number(pub->data, SLICE("\"t\":"));
-    if (!c->slow && due >= stat_get(&cr->sh->measure_from) && due < stat_get(&cr->sh->measure_to))
+    if (!c->slow && !c->old && due >= stat_get(&cr->sh->measure_from) &&
+        due < stat_get(&cr->sh->measure_to))
         hist_add(&cr->stats->latency_ns, now_ns > due ? now_ns - due : 0);
 }
 
@@ -174,7 +175,7 @@ static int epoch_of(struct crew *cr, struct slice epoch, uint8_t *ret)
 }
 
 /* When the last subscription of a connection that resumes is live: did it all recover? */
-static void resume_check(struct client *c)
+static void resume_check(struct client *c, uint64_t now_ns)
 {
     struct crew_stats *stats = c->crew->stats;
     if (!c->resuming)
@@ -184,6 +185,8 @@ static void resume_check(struct client *c)
             return;
     c->resuming = false;
     stat_add(c->told ? &stats->told_clients : &stats->resumed, 1);
+    if (!c->told && !c->slow && !c->old)
+        hist_add(&stats->resume_ns, now_ns - c->started_ns);
     if (c->was_lost && !c->told)
         stat_add(&stats->edges[c->lost_edge].resumed, 1);
     c->was_lost = false;
@@ -195,14 +198,14 @@ static int on_subscribe(struct client *c, struct sub *s, const struct reply *rp,
     if (!rp->recoverable || epoch_of(c->crew, rp->epoch, &epoch))
         return -EBADMSG;
     if (!s->begun) {
-        s->cursor = rp->offset;
+        s->cursor = s->first = rp->offset;
         log_row(c, s, DLOG_SUBSCRIBED, rp->offset, 0);
         stat_add(&c->crew->stats->begun, 1);
     } else if (rp->recovered && epoch == s->epoch) {
         log_row(c, s, DLOG_RESUMED, s->cursor, 0);
     } else {
         c->told = true;
-        s->cursor = rp->offset;
+        s->cursor = s->first = rp->offset;
         log_row(c, s, DLOG_TOLD, rp->offset, 0);
     }
     s->begun = true;
@@ -215,7 +218,7 @@ static int on_subscribe(struct client *c, struct sub *s, const struct reply *rp,
         deliver(c, s, &pub, now_ns);
     if (r)
         return r;
-    resume_check(c);
+    resume_check(c, now_ns);
     return 0;
 }
 
@@ -351,11 +354,24 @@ void client_on_lost(struct client *c, unsigned code)
     reconnect_later(c);
 }
 
+static void rewind_all(struct client *c)
+{
+    for (uint32_t j = 0; j < c->crew->st->subscriptions; j++) {
+        struct sub *s = &c->subs[j];
+        s->cursor = s->first;
+        if (s->begun && s->state != SUB_REFUSED)
+            log_row(c, s, DLOG_REWOUND, s->first, 0);
+    }
+}
+
 void client_cut(struct client *c)
 {
     if (c->state != CONN_OPEN || !c->up)
         return;
     stat_add(&c->crew->stats->cut, 1);
+    if (c->old)
+        rewind_all(c);
+    stat_add(&c->crew->stats->rewound, c->old);
     conn_close(c);
     went_down(c);
     reconnect_later(c);

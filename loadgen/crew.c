@@ -170,7 +170,9 @@ static void clients_make(struct crew *cr, uint32_t first)
         c->number = i;
         c->fd = -1;
         c->edge = (uint8_t)(c->id % st->edge_count);
-        c->slow = (uint64_t)c->id * 7919 % 100 < (uint64_t)st->conf.slow_percent;
+        uint64_t lot = (uint64_t)c->id * 7919 % 100, slow = (uint64_t)st->conf.slow_percent;
+        c->slow = lot < slow;
+        c->old = !c->slow && lot < slow + (uint64_t)st->conf.old_percent;
         c->subs = mem_zalloc(st->subscriptions * sizeof *c->subs);
         for (uint32_t j = 0; j < st->subscriptions; j++)
             c->subs[j].channel = settings_channel_of(st, c->id, j);

@@ -43,6 +43,7 @@ enum sub_state {
 
 struct sub {
     uint64_t cursor; /* position; meaningful once begun */
+    uint64_t first;  /* where it began, or began again when it was told */
     uint32_t channel;
     uint8_t state; /* enum sub_state */
     uint8_t epoch; /* index into crew.epochs */
@@ -63,6 +64,7 @@ struct client {
     enum conn_state state;
     uint8_t edge, lost_edge;
     bool slow, paused; /* reads little at a time */
+    bool old;          /* resumes with its first cursors when it was cut */
     bool pong;         /* the server wants pongs */
     bool up;           /* its connect command was answered */
     bool was_lost;     /* by no fault of ours: counts for the edge it was on */

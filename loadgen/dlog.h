@@ -16,6 +16,7 @@ enum dlog_type {
     DLOG_RESUMED,   /* pos: the cursor asked for; recovered:true */
     DLOG_TOLD,      /* pos: recovered:false: what lies behind the cursor up to pos may be missing */
     DLOG_ENDED,     /* the server ended the subscription for good; nothing more is owed */
+    DLOG_REWOUND,   /* pos: an earlier cursor, taken on purpose; from there all must come again */
 };
 
 struct dlog_row {

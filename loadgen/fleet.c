@@ -42,6 +42,7 @@ int fleet_init(struct fleet *fl, const struct settings *st)
     for (uint32_t i = 0; i < fl->st->processes; i++) {
         hist_init(&fl->sh->crews[i].connect_ns);
         hist_init(&fl->sh->crews[i].latency_ns);
+        hist_init(&fl->sh->crews[i].resume_ns);
     }
     fl->crews = mem_zalloc(fl->st->processes * sizeof *fl->crews);
     fl->own_dir = !fl->st->conf.dir[0];

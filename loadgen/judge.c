@@ -130,6 +130,23 @@ static void watch_told(struct judge *j, struct watch *w, uint32_t channel, uint6
         w->cursor = pos;
 }
 
+/* The client went back to an earlier cursor: what it didn't get until now never came. */
+static void watch_rewound(struct judge *j, struct watch *w, const struct dlog_row *row)
+{
+    struct channel *ch = &j->t->v[row->channel];
+    size_t from = truth_index_behind(ch, row->pos);
+    if (row->pos < w->from || row->pos > w->cursor) {
+        ch->tally.wrong++;
+        return;
+    }
+    for (size_t i = from; i < w->next; i++) {
+        ch->tally.missing += seen_get(w, i) == SEEN_NOT;
+        seen_set(w, i, SEEN_NOT);
+    }
+    w->next = from < w->next ? from : w->next;
+    w->cursor = row->pos;
+}
+
 static void judge_row(struct judge *j, const struct dlog_row *row)
 {
     struct watch *w = watch_slot(j, ((uint64_t)row->client << 32 | row->channel) + 1);
@@ -146,6 +163,8 @@ static void judge_row(struct judge *j, const struct dlog_row *row)
         tally->resumed++;
     } else if (row->type == DLOG_TOLD) {
         watch_told(j, w, row->channel, row->pos);
+    } else if (row->type == DLOG_REWOUND) {
+        watch_rewound(j, w, row);
     } else { /* DLOG_ENDED */
         tally->told++;
         w->until = truth_index_behind(&j->t->v[row->channel], w->cursor);
@@ -185,7 +204,7 @@ int judge_file(struct truth *t, const char *path)
         n += left;
         for (size_t i = 0; i < n / sizeof rows[0] && r == 0; i++) {
             if (rows[i].channel >= t->n || rows[i].type < DLOG_SUBSCRIBED ||
-                rows[i].type > DLOG_ENDED)
+                rows[i].type > DLOG_REWOUND)
                 r = -EBADMSG;
             else
                 judge_row(&j, &rows[i]);

@@ -25,6 +25,7 @@ void report_sum(struct report_clients *into, const struct crew_stats *crews, uin
         SUM(refused);
         SUM(lost);
         SUM(cut);
+        SUM(rewound);
         SUM(resumed);
         SUM(told_clients);
         SUM(protocol_errors);
@@ -118,10 +119,11 @@ static void clients_json(const struct report *rep, struct buf *out)
                ",\"clients\":{\"connected\":%" PRIu64 ",\"connects\":%" PRIu64
                ",\"connect_errors\":%" PRIu64 ",\"subscriptions\":%" PRIu64 ",\"refused\":%" PRIu64
                ",\"last_error\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"cut\":%" PRIu64
-               ",\"resumed\":%" PRIu64 ",\"told\":%" PRIu64 ",\"protocol_errors\":%" PRIu64
-               ",\"resubscribed\":%" PRIu64 "},\"edges\":[",
+               ",\"rewound\":%" PRIu64 ",\"resumed\":%" PRIu64 ",\"told\":%" PRIu64
+               ",\"protocol_errors\":%" PRIu64 ",\"resubscribed\":%" PRIu64 "},\"edges\":[",
                c->connected, c->connects, c->connect_errors, c->begun, c->refused, c->last_error,
-               c->lost, c->cut, c->resumed, c->told_clients, c->protocol_errors, c->resubscribed);
+               c->lost, c->cut, c->rewound, c->resumed, c->told_clients, c->protocol_errors,
+               c->resubscribed);
     for (uint32_t i = 0; i < rep->st->edge_count; i++) {
         buf_printf(out, "%s{\"url\":", i ? "," : "");
         buf_json_string(out, slice_of(rep->st->conf.edges.v[i]));
@@ -167,6 +169,8 @@ void report_json(const struct report *rep, struct buf *out)
     hist_json(&rep->connect_ns, out);
     buf_lit(out, ",\"latency_ms\":");
     hist_json(&rep->latency_ns, out);
+    buf_lit(out, ",\"resume_ms\":");
+    hist_json(&rep->resume_ns, out);
     buf_printf(out,
                ",\"deliveries\":{\"total\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"window\":%" PRIu64
                ",\"window_s\":%.3f,\"per_second\":%.1f}",
@@ -243,6 +247,7 @@ void report_human(const struct report *rep, struct buf *out)
                per_second(rep));
     hist_human("connect", &rep->connect_ns, out);
     hist_human("latency", &rep->latency_ns, out);
+    hist_human("resume", &rep->resume_ns, out);
     processes_human(rep, out);
     buf_lit(out, "verdict     ");
     report_verdict_line(rep, out);

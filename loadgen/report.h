@@ -20,7 +20,7 @@ struct report_process {
 /* Sums over the crews. */
 struct report_clients {
     uint64_t connected, connects, connect_errors, begun, refused, last_error, lost, cut, resumed,
-        told_clients, protocol_errors, resubscribed, deliveries, bytes;
+        told_clients, rewound, protocol_errors, resubscribed, deliveries, bytes;
     struct edge_stats edges[EDGES_MAX];
 };
 
@@ -29,7 +29,7 @@ struct report {
     struct report_clients clients;
     uint64_t sent, acked, failed, late;    /* records */
     uint64_t window_ns, window_deliveries; /* the measurement */
-    struct hist connect_ns, latency_ns;
+    struct hist connect_ns, latency_ns, resume_ns;
     struct report_process *processes;
     size_t process_count;
     struct slice verdict; /* the oracle's line */

@@ -274,9 +274,11 @@ static void merge(struct run *r)
     struct report *rep = &r->rep;
     hist_init(&rep->connect_ns);
     hist_init(&rep->latency_ns);
+    hist_init(&rep->resume_ns);
     for (uint32_t i = 0; i < r->st->processes; i++) {
         hist_merge(&rep->connect_ns, &r->fl.sh->crews[i].connect_ns);
         hist_merge(&rep->latency_ns, &r->fl.sh->crews[i].latency_ns);
+        hist_merge(&rep->resume_ns, &r->fl.sh->crews[i].resume_ns);
     }
     rep->sent = stat_get(&r->fl.sh->plan.sent);
     rep->acked = stat_get(&r->fl.sh->plan.acked);

@@ -33,12 +33,13 @@ struct crew_stats {
     stat_value begun;   /* subscriptions that ever began */
     stat_value refused; /* subscriptions and connections refused for good */
     stat_value last_error;
-    stat_value lost, cut, resumed, told_clients, protocol_errors, resubscribed;
+    stat_value lost, cut, rewound, resumed, told_clients, protocol_errors, resubscribed;
     stat_value deliveries, bytes;
     stat_value behind; /* PHASE_DRAIN: subscriptions not at the end yet, + 1; 0 = not known yet */
     stat_value dropped_one;
     struct edge_stats edges[EDGES_MAX];
     struct hist connect_ns, latency_ns;
+    struct hist resume_ns; /* from opening a connection until all its subscriptions recovered */
 };
 
 struct plan_stats {

@@ -8,7 +8,8 @@
 
 `with` begins when the load runs and the slow clients do lag; its body is the fault. When the body ends, the
 load goes on until a hundred more clients have resumed, and fanfare-loadgen's oracle, which read Kafka
-itself, judges every client. The row's figures are in storm.row.
+itself, judges every client. The row's figures are in storm.row. A row with a bound sets storm.pause_max or
+storm.resume_max in its body.
 """
 
 import contextlib
@@ -27,6 +28,7 @@ LOAD = {
     "rate": 250,
     "payload": 1200,  # 31 KB/s for each client; a slow one takes 20
     "slow_percent": 5,
+    "old_percent": 5,  # these resume with the first cursors they had
     "cut_percent": 10,
     "cut_every": "400ms",
     "connect_rate": 1000,
@@ -45,8 +47,11 @@ class Storm:
         self.spaces = {"": {"topic": topic}}
         self.workers, self.gates, self.edge_nodes = [], [], []
         self.popen, self.made = None, 0
+        self.settings = LOAD
         self.row = {}
         self.result = None
+        # Seconds: no client may wait longer for a record; no client that reconnects, for its subscriptions.
+        self.pause_max = self.resume_max = None
 
     # The region.
 
@@ -109,7 +114,7 @@ class Storm:
         ready = [e for e in self.edge_nodes if e.is_running()]
         wait_until(lambda: all(e.get("/health/ready")[0] == 200 for e in ready), "the edges are ready", 30)
         runner = Runner(self.kafka, self.topic, self.dir)
-        known = LOAD | {"allow_told": str(told).lower()} | settings
+        self.settings = known = LOAD | {"allow_told": str(told).lower()} | settings
         self.row["clients"] = known["clients"]
         self.popen = runner.start(*(e.url for e in self.edge_nodes), **known)
         said = self._first_line()
@@ -143,6 +148,9 @@ class Storm:
         counts = {k: v[k] for k in ("records", "missing", "duplicate", "disorder", "wrong", "told")}
         latency = self.result.report["latency_ms"].get("max", 0)
         self.row |= counts | {"resumed": clients["resumed"], "pause_s": latency / 1000}
+        resume = self.result.report["resume_ms"].get("max", 0) / 1000
+        self.row |= {"resume_s": resume, "rewound": clients["rewound"]}
+        self.row |= {"pause_max": self.pause_max, "resume_max": self.resume_max}
         self.row["report"] = {k: v for k, v in self.result.report.items() if k != "verdict"}
         bad = {k: v[k] for k in ("missing", "duplicate", "disorder", "wrong") if v[k]}
         assert not bad, self.result.out
@@ -150,6 +158,12 @@ class Storm:
         assert not told or v["told"] > 0, f"nothing was told\n{self.result.out}"
         assert clients["resumed"] >= RESUMED, self.result.out
         assert self.result.code == 0, self.result.out
+        assert clients["rewound"] or not self.settings["old_percent"], "nobody resumed from an old cursor"
+        for what, seen, most in (
+            ("pause", latency / 1000, self.pause_max),
+            ("resume", resume, self.resume_max),
+        ):
+            assert most is None or seen <= scaled(most), f"{what} of {seen:.2f} s, at most {most} s allowed"
 
     # Records beside the load's, or instead of it (rate=0).
 

@@ -130,6 +130,32 @@ static void test_clean(void **state)
     assert_faults(&l, (struct tally){0});
 }
 
+static void test_rewound(void **state)
+{
+    (void)state;
+    struct log l;
+    whole(&l);
+    row(&l, DLOG_REWOUND, 7, 500);
+    row(&l, DLOG_RESUMED, 7, 500);
+    size_t again = l.n;
+    for (uint64_t pos = 510; pos <= 1000; pos += 10)
+        row(&l, DLOG_DELIVERED, 7, pos);
+    assert_faults(&l, (struct tally){0});
+
+    struct log faulty = l; /* what didn't come again, or came from before the cursor */
+    erase(&faulty, again + 3);
+    assert_faults(&faulty, (struct tally){.missing = 1});
+    faulty = l;
+    insert(&faulty, again, (struct dlog_row){7, 0, 500, digest_at(500), DLOG_DELIVERED});
+    assert_faults(&faulty, (struct tally){.duplicate = 1});
+    faulty = l; /* that it comes now is no excuse for not having come before */
+    erase(&faulty, at(700));
+    assert_faults(&faulty, (struct tally){.missing = 1});
+    faulty = l;
+    faulty.v[again - 2].pos = 100; /* before the subscription */
+    assert_faults(&faulty, (struct tally){.wrong = 1, .duplicate = 50});
+}
+
 static void test_one_dropped_record_fails(void **state)
 {
     (void)state;
@@ -331,6 +357,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_clean),
+        cmocka_unit_test(test_rewound),
         cmocka_unit_test(test_one_dropped_record_fails),
         cmocka_unit_test(test_nothing_delivered_and_nothing_subscribed),
         cmocka_unit_test(test_duplicate),

@@ -38,6 +38,7 @@ static int setup(void **state)
     fx->rep.st = &fx->st;
     hist_init(&fx->rep.connect_ns);
     hist_init(&fx->rep.latency_ns);
+    hist_init(&fx->rep.resume_ns);
     *state = fx;
     return 0;
 }
