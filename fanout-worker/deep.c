@@ -1,50 +1,50 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * deep.c: takes wants, checks the log, publishes; deep.h says what for.
+ * deep.c: takes wants; each becomes a row in hand, which goes its way by itself:
  *
- *   BLPOP ff:want ──► SET …:want XX (still wanted?) ──► last position and fingerprint ──►
- *   overlap check ──► read and publish a row of segments ──► BLPOP …
+ *   BLPOP ff:want ──► SET …:want XX (still wanted?) ──► is it the same log? where does Kafka begin?
+ *   ──► read a row of segments ──► is it still the same log? ──► publish, DEL …:want
  *
- * One want at a time: each reply leads to the next step. What can't be answered is left: the edge's
- * want ends by itself, and the edge asks again. @thread history
+ * Rows go side by side, those of one partition one behind the other; each has ROW_MS in all. What
+ * can't be answered is left, and its want deleted: the edge may ask again. While a row is in hand
+ * its want is renewed, so that nobody else reads the same; it ends soon after a worker that died.
+ * @thread history
  */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "common/base/clock.h"
-#include "common/base/decimal.h"
 #include "common/runtime/log.h"
 
 #include "fanout-worker/deep_impl.h"
 #include "fanout-worker/worker_conf.h"
 #include "fanout-worker/worker_metric.h"
 
-#define PAUSE_MAX          1.0
-#define REPLY_MS           5000
-#define WANT_TTL_MS        "4000" /* longer than a row takes */
-#define FAILED_S           0.5
-#define CHECK_FOR_MS       1000  /* one overlap check is good for */
-#define GRACE_MS           "500" /* so long a segment stays: who wanted it looks every few ms */
-#define ROWS_AHEAD         4     /* whoever reads on wants them next; within SEGMENT_ROW_BYTES */
-
-#define COUNT(d, field, n) metric_add(&(d)->h->opts.metrics->field, (int64_t)(n))
+#define PAUSE_MAX   1.0
+#define REPLY_MS    5000
+#define TICK_S      0.025
+#define ROW_MS      5000
+#define WANT_TTL_MS "2500"
+#define RENEW_MS    500
 
 static void ask(struct deep *d);
-static void ask_later(struct deep *d);
 
-static void call(struct deep *d, enum script which, redis_reply_fn *fn, int argc,
-                 const struct slice *argv)
+/* ---- rows ---- */
+
+void deep_call(struct deep_row *row, enum script which, redis_reply_fn *fn, int argc,
+               const struct slice *argv)
 {
     struct slice all[16];
 
     all[0] = SLICE("EVALSHA");
-    all[1] = (struct slice){d->h->opts.scripts->sha[which], SCRIPT_SHA_LEN};
+    all[1] = (struct slice){row->d->h->opts.scripts->sha[which], SCRIPT_SHA_LEN};
     memcpy(all + 2, argv, (size_t)argc * sizeof(*argv));
-    redis_cmd(d->redis, fn, d, argc + 2, all);
+    row->replies++;
+    redis_cmd(row->d->redis, fn, row, argc + 2, all);
 }
 
-static void load(struct deep *d)
+void deep_load(struct deep *d)
 {
     static const enum script used[] = {SCRIPT_SEGMENT, SCRIPT_LAST};
 
@@ -53,182 +53,200 @@ static void load(struct deep *d)
                   (struct slice[]){SLICE("SCRIPT"), SLICE("LOAD"), script_text(used[i])});
 }
 
-/* ---- publishing ---- */
-
-static void on_published(struct redis_conn *c, const struct redis_reply *reply, void *arg)
+void deep_work(struct deep *d)
 {
-    struct deep *d = arg;
-
-    (void)c;
-    if (!reply)
-        return; /* the connection's end begins anew */
-    d->unpublished--;
-    if (redis_type(reply) == REDIS_T_ERROR) {
-        log_warn("deep_history_failed", " why=%s", log_value(redis_str(reply)));
-        if (redis_is_error(reply, "NOSCRIPT"))
-            load(d);
-    } else if (redis_int(reply) == 1) {
-        COUNT(d, deep_segments, 1);
-    } else {
-        COUNT(d, deep_full, 1);
-    }
-    if (d->row_done && d->unpublished == 0 && !ev_is_active(&d->retry))
-        ask(d);
+    d->goes_on = true;
+    ev_idle_start(d->h->loop, &d->work);
 }
 
-static void publish(struct deep *d, const struct buf *value, const struct segment *head)
+void deep_row_go(struct deep_row *row, enum deep_state state)
 {
-    char key[KEY_MAX], bound[24];
-    struct buf full = BUF_INIT;
-    struct slice argv[9];
-
-    segment_head(&full, SEGMENT_FULL, head->from, head->from, head->low);
-    argv[0] = SLICE("3");
-    argv[1] = (struct slice){key, key_segment(key, d->want.log, d->want.partition, head->from)};
-    argv[2] = SLICE(KEY_SEGS);
-    argv[3] = SLICE(KEY_SEGS_SUM);
-    argv[4] = buf_as_slice(value);
-    /* What touches the end grows: only whoever waits for it now may take it. */
-    argv[5] = head->flags & SEGMENT_END ? SLICE("1000") : SLICE("60000");
-    argv[6] = (struct slice){
-        bound, (size_t)snprintf(bound, sizeof(bound), "%lld", (long long)d->h->opts.history_bytes)};
-    argv[7] = buf_as_slice(&full);
-    argv[8] = SLICE(GRACE_MS);
-    d->unpublished++;
-    call(d, SCRIPT_SEGMENT, on_published, 9, argv);
-    buf_done(&full);
+    row->state = state;
+    deep_work(row->d);
 }
 
-static void read_row(struct deep *d)
+static void row_free(struct deep_row *row)
 {
-    uint64_t from = d->want.from;
-    uint64_t limit = segment_row(from) + SEGMENT_POSITIONS * (deep_goes_on(d) ? ROWS_AHEAD : 1u);
-    struct segment head = {.flags = 0};
-    size_t bytes = 0;
-    int rc = 0;
-
-    d->row_done = false;
-    while (rc == 0 && from < limit && bytes < SEGMENT_ROW_BYTES && !(head.flags & SEGMENT_END)) {
-        struct buf value = BUF_INIT;
-
-        rc = deep_read(d, from, segment_row(from) + SEGMENT_POSITIONS, &value, &head);
-        if (rc == 0) {
-            publish(d, &value, &head);
-            bytes += value.n;
-            COUNT(d, deep_positions, head.upto - from);
-            from = head.upto;
-        }
-        buf_done(&value);
-    }
-    if (rc < 0 && rc != -ECANCELED)
-        log_warn("deep_history_failed", " log=%s partition=%d from=%llu why=%s", d->want.log,
-                 d->want.partition, (unsigned long long)from, log_value(slice_of(strerror(-rc))));
-    d->row_done = true;
-    if (rc < 0)
-        ask_later(d);
-    else if (d->unpublished == 0)
-        ask(d);
+    list_del(&row->node);
+    free(row);
 }
 
-/* ---- is it still the same log? ---- */
-
-static bool was_checked(const struct deep *d)
+void deep_row_end(struct deep_row *row, const char *why)
 {
-    return d->checked_ms && clock_mono_ms() - d->checked_ms < CHECK_FOR_MS &&
-           d->checked.partition == d->want.partition && strcmp(d->checked.log, d->want.log) == 0;
+    struct deep *d = row->d;
+    char key[KEY_MAX];
+
+    if (why)
+        log_warn("deep_history_failed", " log=%s partition=%d from=%llu why=%s", row->want.log,
+                 row->want.partition, (unsigned long long)row->want.from, log_value(slice_of(why)));
+    deep_reader_give(row, false);
+    deep_row_drop(row);
+    row->state = DEEP_DONE;
+    d->count--;
+    if (d->redis && redis_conn_is_up(d->redis))
+        redis_cmd(d->redis, NULL, NULL, 2,
+                  (struct slice[]){SLICE("DEL"),
+                                   {key, key_segment_want(key, row->want.log, row->want.partition,
+                                                          row->want.from)}});
+    if (row->replies == 0)
+        row_free(row);
+    ask(d);
 }
 
-static bool check(struct deep *d, uint64_t last, uint32_t fp, bool has_fp)
+bool deep_row_answered(struct deep_row *row, const struct redis_reply *reply)
 {
-    struct history_job j = {
-        .kind = HISTORY_FACTS,
-        .topic = d->topic,
-        .partition = d->want.partition,
-        .pos = last,
-        .fp = fp,
-        .has_fp = has_fp,
-    };
-
-    memcpy(j.log, d->want.log, sizeof(j.log));
-    history_look(d->h, &j);
-    if (j.err < 0 || j.check == CHECK_DIFFERENT || j.check == CHECK_BEYOND) {
-        log_warn("deep_history_failed", " log=%s partition=%d why=%s", d->want.log,
-                 d->want.partition,
-                 log_value(slice_of(j.err < 0 ? j.why : "Kafka's log isn't the stream's")));
+    row->replies--;
+    if (row->state == DEEP_DONE) {
+        if (row->replies == 0)
+            row_free(row);
         return false;
     }
-    d->low = j.low;
-    d->checked = d->want;
-    d->checked_ms = clock_mono_ms();
-    return true;
+    return reply != NULL; /* else the connection's end ends the row */
 }
 
-static void on_last(struct redis_conn *c, const struct redis_reply *reply, void *arg)
+bool deep_find_topic(struct deep_row *row)
 {
-    struct deep *d = arg;
-    uint64_t last, fp = 0;
-    bool has_fp;
+    const struct history *h = row->d->h;
 
-    (void)c;
-    if (!reply)
-        return;
-    if (redis_is_error(reply, "NOSCRIPT"))
-        load(d);
-    if (redis_type(reply) != REDIS_T_ARRAY || redis_len(reply) < 1 ||
-        !decimal_parse(redis_str(redis_at(reply, 0)), INT64_MAX, &last)) {
-        ask(d);
-        return;
-    }
-    has_fp = redis_len(reply) > 1 && decimal_parse(redis_str(redis_at(reply, 1)), UINT32_MAX, &fp);
-    if (check(d, last, (uint32_t)fp, has_fp))
-        read_row(d);
-    else
-        ask_later(d);
-}
+    for (uint32_t i = 0; i < h->nss->count; i++) {
+        const struct log_record *log = &h->topics[i].log;
 
-static void on_claimed(struct redis_conn *c, const struct redis_reply *reply, void *arg)
-{
-    char stream[KEY_MAX], side[KEY_MAX];
-    struct deep *d = arg;
-
-    (void)c;
-    if (!reply)
-        return;
-    if (redis_type(reply) != REDIS_T_STATUS) { /* nobody waits any more */
-        ask(d);
-        return;
-    }
-    COUNT(d, deep_wants, 1);
-    if (was_checked(d)) {
-        read_row(d);
-        return;
-    }
-    call(d, SCRIPT_LAST, on_last, 3,
-         (struct slice[]){SLICE("2"),
-                          {stream, key_stream(stream, d->want.log, d->want.partition)},
-                          {side, key_side(side, d->want.log, d->want.partition)}});
-}
-
-/* ---- wants ---- */
-
-/* The want's topic, if its log is the topic's current one. */
-static bool find_topic(struct deep *d)
-{
-    for (uint32_t i = 0; i < d->h->nss->count; i++) {
-        const struct log_record *log = &d->h->topics[i].log;
-
-        if (strcmp(log->log, d->want.log) == 0 && d->want.partition < log->partitions) {
-            d->topic = i;
+        if (strcmp(log->log, row->want.log) == 0 && row->want.partition < log->partitions) {
+            row->topic = i;
             return true;
         }
     }
     return false;
 }
 
+/* ---- what can go on at once ---- */
+
+static void on_work(struct ev_loop *loop, ev_idle *w, int events)
+{
+    struct deep *d = w->data;
+    struct deep_row *row, *next;
+
+    (void)events;
+    d->goes_on = false;
+    deep_look(d);
+    list_for_each_safe(row, next, &d->rows, node) {
+        if (row->state == DEEP_WAIT && deep_reader_take(row))
+            row->state = DEEP_READ;
+        if (row->state == DEEP_READ)
+            deep_read(row);
+    }
+    if (!d->goes_on)
+        ev_idle_stop(loop, w);
+}
+
+static void on_bell(struct ev_loop *loop, ev_async *w, int events)
+{
+    (void)loop, (void)events;
+    deep_work(w->data);
+}
+
+/* ---- a want ---- */
+
+static void on_there(struct redis_conn *c, const struct redis_reply *reply, void *arg)
+{
+    struct deep_row *row = arg;
+
+    (void)c;
+    if (deep_row_answered(row, reply))
+        row->there = redis_int(reply) == 1;
+}
+
+static void on_claimed(struct redis_conn *c, const struct redis_reply *reply, void *arg)
+{
+    struct deep_row *row = arg;
+    const struct deep_reader *r;
+
+    (void)c;
+    if (!deep_row_answered(row, reply))
+        return;
+    if (redis_type(reply) != REDIS_T_STATUS || row->there) { /* nobody waits any more */
+        deep_row_end(row, NULL);
+        return;
+    }
+    DEEP_COUNT(row->d, deep_wants, 1);
+    r = deep_reader_at(row);
+    if (r) {
+        row->low = r->low;
+        deep_row_go(row, DEEP_WAIT);
+    } else {
+        deep_ask_last(row);
+    }
+}
+
+static size_t rows_of(const struct deep *d, const struct segment_want *want)
+{
+    const struct deep_row *row;
+    size_t n = 0;
+
+    list_for_each(row, &d->rows, node)
+        n += row->state != DEEP_DONE && row->want.partition == want->partition &&
+             strcmp(row->want.log, want->log) == 0;
+    return n;
+}
+
+static void take_want(struct deep *d, const struct segment_want *want)
+{
+    struct deep_row *row = mem_zalloc(sizeof(*row));
+    char key[KEY_MAX], lock[KEY_MAX];
+    bool much = rows_of(d, want) >= DEEP_EACH;
+
+    row->d = d;
+    row->want = *want;
+    row->end_ms = clock_mono_ms() + ROW_MS;
+    list_add_tail(&d->rows, &row->node);
+    d->count++;
+    ev_timer_start(d->h->loop, &d->tick);
+    if (!deep_find_topic(row) || much) { /* ours to forget: nobody else has it */
+        deep_row_end(row, NULL);
+        return;
+    }
+    row->replies += 2;
+    redis_cmd(d->redis, on_there, row, 2,
+              (struct slice[]){SLICE("EXISTS"),
+                               {key, key_segment(key, want->log, want->partition, want->from)}});
+    redis_cmd(
+        d->redis, on_claimed, row, 6,
+        (struct slice[]){SLICE("SET"),
+                         {lock, key_segment_want(lock, want->log, want->partition, want->from)},
+                         SLICE("1"),
+                         SLICE("XX"),
+                         SLICE("PX"),
+                         SLICE(WANT_TTL_MS)});
+}
+
+static void disconnect(struct deep *d)
+{
+    if (d->wants)
+        redis_conn_free(d->wants);
+    if (d->redis)
+        redis_conn_free(d->redis);
+    d->wants = d->redis = NULL;
+}
+
+/* All rows end: what they waited for doesn't come any more. */
+static void give_up(struct deep *d, double pause)
+{
+    struct deep_row *row, *next;
+
+    disconnect(d);
+    list_for_each_safe(row, next, &d->rows, node)
+        if (row->state != DEEP_DONE)
+            deep_row_end(row, NULL);
+    d->asked = false;
+    ev_timer_stop(d->h->loop, &d->retry);
+    ev_timer_set(&d->retry, pause, 0);
+    ev_timer_start(d->h->loop, &d->retry);
+}
+
 static void on_want(struct redis_conn *c, const struct redis_reply *reply, void *arg)
 {
+    struct segment_want want;
     struct deep *d = arg;
-    char key[KEY_MAX];
 
     (void)c;
     d->asked = false;
@@ -236,46 +254,64 @@ static void on_want(struct redis_conn *c, const struct redis_reply *reply, void 
         return;
     if (redis_type(reply) == REDIS_T_ERROR) {
         log_warn("deep_history_failed", " why=%s", log_value(redis_str(reply)));
-        redis_conn_free(d->redis);
-        d->redis = NULL;
-        ev_timer_set(&d->retry, PAUSE_MAX, 0);
-        ev_timer_start(d->h->loop, &d->retry);
+        give_up(d, PAUSE_MAX);
         return;
     }
-    if (redis_type(reply) == REDIS_T_NIL)
-        deep_read_rest(d);
-    if (redis_len(reply) != 2 || segment_want_parse(redis_str(redis_at(reply, 1)), &d->want) < 0 ||
-        !find_topic(d)) {
-        ask(d);
-        return;
-    }
-    redis_cmd(
-        d->redis, on_claimed, d, 6,
-        (struct slice[]){SLICE("SET"),
-                         {key, key_segment_want(key, d->want.log, d->want.partition, d->want.from)},
-                         SLICE("1"),
-                         SLICE("XX"),
-                         SLICE("PX"),
-                         SLICE(WANT_TTL_MS)});
+    if (redis_type(reply) == REDIS_T_NIL && d->count == 0)
+        deep_readers_rest(d);
+    deep_readers_serve(d, clock_mono_ms());
+    if (redis_len(reply) == 2 && segment_want_parse(redis_str(redis_at(reply, 1)), &want) == 0)
+        take_want(d, &want);
+    ask(d);
 }
 
-/* One question at a time: a second reply would change the want in hand. */
+/* One question at a time, while there is room for its answer. */
 static void ask(struct deep *d)
 {
-    if (d->asked || !d->redis || !redis_conn_is_up(d->redis))
+    if (d->asked || d->count >= DEEP_ROWS || !d->wants || !redis_conn_is_up(d->wants) ||
+        !redis_conn_is_up(d->redis) || clock_mono_ms() < d->pause_ms)
         return;
     d->asked = true;
-    redis_cmd(d->redis, on_want, d, 3,
+    redis_cmd(d->wants, on_want, d, 3,
               (struct slice[]){SLICE("BLPOP"), SLICE(KEY_WANTS), SLICE("1")});
 }
 
-/* Kafka didn't answer, and what waits for it blocks: the pump's questions come first. The loop's
- * clock stood still meanwhile. */
-static void ask_later(struct deep *d)
+/* ---- time ---- */
+
+static void renew(const struct deep_row *row)
 {
-    ev_now_update(d->h->loop);
-    ev_timer_set(&d->retry, FAILED_S, 0);
-    ev_timer_start(d->h->loop, &d->retry);
+    char key[KEY_MAX];
+
+    redis_cmd(row->d->redis, NULL, NULL, 3,
+              (struct slice[]){
+                  SLICE("PEXPIRE"),
+                  {key, key_segment_want(key, row->want.log, row->want.partition, row->want.from)},
+                  SLICE(WANT_TTL_MS)});
+}
+
+static void on_tick(struct ev_loop *loop, ev_timer *w, int events)
+{
+    struct deep *d = w->data;
+    struct deep_row *row, *next;
+    uint64_t now = clock_mono_ms();
+    bool renews = now - d->renewed_ms >= RENEW_MS;
+
+    (void)events;
+    if (renews)
+        d->renewed_ms = now;
+    deep_readers_serve(d, now);
+    list_for_each_safe(row, next, &d->rows, node) {
+        if (row->state == DEEP_DONE)
+            continue;
+        if (now >= row->end_ms)
+            deep_row_end(row, row->state == DEEP_READ ? "Kafka didn't answer in time"
+                                                      : "it wasn't done in time");
+        else if (renews && d->redis && redis_conn_is_up(d->redis))
+            renew(row);
+    }
+    if (list_is_empty(&d->rows) && now >= d->pause_ms)
+        ev_timer_stop(loop, w);
+    ask(d);
 }
 
 /* ---- life ---- */
@@ -284,10 +320,9 @@ static void on_up(struct redis_conn *c, void *arg)
 {
     struct deep *d = arg;
 
-    (void)c;
     d->tries = 0;
-    d->unpublished = 0;
-    load(d);
+    if (c == d->redis)
+        deep_load(d);
     ask(d);
 }
 
@@ -296,17 +331,14 @@ static void on_down(struct redis_conn *c, int err, const char *why, void *arg)
     struct deep *d = arg;
     double pause = 0.05 * (double)(1u << (d->tries < 5 ? d->tries : 5));
 
+    (void)c;
     (void)err;
     d->tries++;
     log_debug("deep_history", " text=%s", log_value(slice_of(why))); /* the pump says it aloud */
-    redis_conn_free(c);
-    d->redis = NULL;
-    ev_timer_stop(d->h->loop, &d->retry);
-    ev_timer_set(&d->retry, pause < PAUSE_MAX ? pause : PAUSE_MAX, 0);
-    ev_timer_start(d->h->loop, &d->retry);
+    give_up(d, pause < PAUSE_MAX ? pause : PAUSE_MAX);
 }
 
-static void connect_redis(struct deep *d)
+static struct redis_conn *connect_redis(struct deep *d, const char *name)
 {
     static const struct redis_ops ops = {.on_up = on_up, .on_down = on_down};
     struct redis_opts opts = {
@@ -314,23 +346,25 @@ static void connect_redis(struct deep *d)
         .password = d->h->conf->redis_password,
         .connect_ms = 2000,
         .reply_ms = REPLY_MS,
-        .name = "fanfare-history",
+        .name = name,
     };
+    struct redis_conn *c = redis_conn_new(d->h->loop, &opts, &ops, d);
 
-    d->redis = redis_conn_new(d->h->loop, &opts, &ops, d);
-    must(d->redis); /* the URL was checked at start */
+    must(c); /* the URL was checked at start */
+    return c;
+}
+
+static void connect_both(struct deep *d)
+{
+    d->redis = connect_redis(d, "fanfare-history");
+    d->wants = connect_redis(d, "fanfare-wants");
 }
 
 static void on_retry(struct ev_loop *loop, ev_timer *w, int events)
 {
-    struct deep *d = w->data;
-
     (void)loop;
     (void)events;
-    if (d->redis)
-        ask(d);
-    else
-        connect_redis(d);
+    connect_both(w->data);
 }
 
 struct deep *deep_new(struct history *h)
@@ -338,9 +372,14 @@ struct deep *deep_new(struct history *h)
     struct deep *d = mem_zalloc(sizeof(*d));
 
     d->h = h;
+    list_init(&d->rows);
     ev_timer_init(&d->retry, on_retry, 0, 0);
-    d->retry.data = d;
-    connect_redis(d);
+    ev_timer_init(&d->tick, on_tick, TICK_S, TICK_S);
+    ev_idle_init(&d->work, on_work);
+    ev_async_init(&d->bell, on_bell);
+    d->retry.data = d->tick.data = d->work.data = d->bell.data = d;
+    ev_async_start(h->loop, &d->bell);
+    connect_both(d);
     return d;
 }
 
@@ -348,9 +387,11 @@ void deep_free(struct deep *d)
 {
     if (!d)
         return;
+    give_up(d, 0);
+    deep_readers_done(d);
     ev_timer_stop(d->h->loop, &d->retry);
-    if (d->redis)
-        redis_conn_free(d->redis);
-    deep_read_done(d);
+    ev_timer_stop(d->h->loop, &d->tick);
+    ev_idle_stop(d->h->loop, &d->work);
+    ev_async_stop(d->h->loop, &d->bell);
     free(d);
 }

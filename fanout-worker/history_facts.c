@@ -21,6 +21,8 @@
 #define FACTS_ASK_MS  1500 /* one question */
 #define FACTS_SLOW_MS 1000 /* a failure that took so long */
 #define OVERLAP_MS    5000 /* all records of one round */
+#define SOON_MS       20   /* a record is usually here by then */
+#define NUDGE_MS      100
 
 static const char *topic_of(const struct history *h, const struct history_job *j)
 {
@@ -106,12 +108,26 @@ static void judge(struct history_job *j, const rd_kafka_message_t *m)
         j->check = CHECK_DIFFERENT;
 }
 
+/* librdkafka 2.0 may let a partition that is assigned right after another one's end lie for a
+ * second: its broker's thread sleeps, and nobody tells it. A question to that broker does. */
+static void nudge(struct history *h, struct list *jobs)
+{
+    struct history_job *j;
+    int64_t low, end;
+
+    list_for_each(j, jobs, link)
+        if (j->pending && rd_kafka_query_watermark_offsets(h->rk, topic_of(h, j), j->partition,
+                                                           &low, &end, NUDGE_MS))
+            return; /* it isn't that; the others needn't wait for as many answers */
+}
+
 /* Fetches the record at each pending job's position, all at once. */
-static void fetch_records(struct history *h, struct list *jobs)
+static void fetch_records(struct history *h, struct list *jobs, uint64_t ms)
 {
     rd_kafka_topic_partition_list_t *l = rd_kafka_topic_partition_list_new(8);
-    uint64_t end = clock_mono_ms() + OVERLAP_MS;
+    uint64_t end = clock_mono_ms() + ms;
     struct history_job *j;
+    bool nudged = false;
     size_t left = 0;
 
     list_for_each(j, jobs, link) {
@@ -127,7 +143,7 @@ static void fetch_records(struct history *h, struct list *jobs)
     if (left > 0)
         rd_kafka_assign(h->rk, l);
     while (left > 0 && clock_mono_ms() < end && !history_stopping(h)) {
-        rd_kafka_message_t *m = rd_kafka_consumer_poll(h->rk, 100);
+        rd_kafka_message_t *m = rd_kafka_consumer_poll(h->rk, nudged ? 100 : SOON_MS);
 
         j = m ? pending_of(h, jobs, m) : NULL;
         if (j) {
@@ -136,13 +152,16 @@ static void fetch_records(struct history *h, struct list *jobs)
         }
         if (m)
             rd_kafka_message_destroy(m);
+        else if (!nudged)
+            nudge(h, jobs);
+        nudged = nudged || !m;
     }
     if (l->cnt > 0)
         rd_kafka_assign(h->rk, NULL);
     rd_kafka_topic_partition_list_destroy(l);
 }
 
-static void look(struct history *h, struct list *jobs)
+void history_look(struct history *h, struct list *jobs, uint64_t ms)
 {
     struct history_job *j;
     uint64_t began;
@@ -159,7 +178,7 @@ static void look(struct history *h, struct list *jobs)
         /* By the clock: a question that ran out of time ends with one of several errors. */
         enough = j->err < 0 && clock_mono_ms() - began >= FACTS_SLOW_MS;
     }
-    fetch_records(h, jobs);
+    fetch_records(h, jobs, ms);
     list_for_each(j, jobs, link) {
         if (j->pending) {
             j->err = -ETIMEDOUT;
@@ -173,18 +192,7 @@ void history_answer_facts(struct history *h, struct list *jobs)
 {
     struct history_job *j, *next;
 
-    look(h, jobs);
+    history_look(h, jobs, OVERLAP_MS);
     list_for_each_safe(j, next, jobs, link)
         history_answer(h, j);
-}
-
-void history_look(struct history *h, struct history_job *j)
-{
-    struct list one;
-
-    list_init(&one);
-    list_init(&j->link);
-    list_add_tail(&one, &j->link);
-    look(h, &one);
-    list_del(&j->link);
 }

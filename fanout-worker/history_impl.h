@@ -45,5 +45,6 @@ bool history_stopping(const struct history *h);
 void history_answer(struct history *h, struct history_job *j); /* moves j to the pump */
 /* Answers each job of the list; it is garbage afterwards. */
 void history_answer_facts(struct history *h, struct list *jobs);
-/* One HISTORY_FACTS job, filled at once; the caller's. */
-void history_look(struct history *h, struct history_job *j);
+/* Fills HISTORY_FACTS jobs, which stay the caller's; their records come within ms. -EAGAIN: another
+ * one's question took too long. */
+void history_look(struct history *h, struct list *jobs, uint64_t ms);

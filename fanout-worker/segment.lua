@@ -36,7 +36,8 @@ if redis.call('ZCARD', KEYS[2]) == 0 then
 end
 if sum > room then
     redis.call('SET', KEYS[3], sum)
-    redis.call('SET', KEYS[1], ARGV[4], 'PX', 1000)
+    -- Unless another worker's is there.
+    redis.call('SET', KEYS[1], ARGV[4], 'PX', 1000, 'NX')
     return 0
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])

@@ -157,3 +157,65 @@ async def test_without_a_worker_the_low_is_believed_for_three_seconds(region, fa
             assert reply["recovered"] is True  # Kafka has it; pushes will come
             await client.unsubscribe("ch2")
     assert error.value.code == 100
+
+
+# ---- what a worker does with a want: the test is the edge ----
+
+
+def key(log, partition, start, tail=""):
+    return f"ff:{{{log}:{partition}}}:seg:{start}{tail}"
+
+
+def want(r, log, partition, start):
+    """As an edge leaves it."""
+    assert r.set(key(log, partition, start, ":want"), "1", nx=True, px=1000)
+    r.rpush("ff:want", f"{log} {partition} {start}")
+
+
+def is_there(r, log, partition, start):
+    return r.exists(key(log, partition, start)) == 1
+
+
+def failures(worker):
+    return [e["why"] for e in worker.events("deep_history_failed")]
+
+
+async def test_the_log_is_compared_behind_each_row(region, redis):
+    worker, _, log = region
+    r = redis.client()
+    want(r, log, 0, 0)
+    wait_until(lambda: is_there(r, log, 0, 0), "the first row", 10)
+    # Within a second of a check that passed, the stream's last record is another one.
+    r.hset(f"ff:{{{log}:0}}:side", "fp", 1)
+    want(r, log, 0, 4096)
+    worker.wait_for(lambda: "Kafka's log isn't the stream's" in failures(worker), "it is refused", 10)
+    assert not is_there(r, log, 0, 4096)
+
+
+async def test_a_want_ends_with_its_row(region, redis):
+    worker, _, log = region
+    r = redis.client()
+    for start in (0, 4096):
+        want(r, log, 1, start)
+        wait_until(lambda at=start: is_there(r, log, 1, at), "the row", 10)
+        wait_until(lambda at=start: not r.exists(key(log, 1, at, ":want")), "it may be asked anew", 1)
+    r.hset(f"ff:{{{log}:2}}:side", "fp", 1)
+    want(r, log, 2, 0)
+    worker.wait_event("deep_history_failed")
+    wait_until(lambda: not r.exists(key(log, 2, 0, ":want")), "it may be asked anew", 1)
+    # Somebody else has published it meanwhile: nothing is read again.
+    before = worker.metrics().total("fanfare_worker_deep_positions_total")
+    want(r, log, 1, 0)
+    wait_until(lambda: not r.exists(key(log, 1, 0, ":want")), "it may be asked anew", 1)
+    assert worker.metrics().total("fanfare_worker_deep_positions_total") == before
+
+
+async def test_an_error_of_redis_is_said(region, redis):
+    worker, _, log = region
+    r = redis.client()
+    r.set(f"ff:{{{log}:77}}", "no stream")
+    r.delete(f"ff:{{{log}:3}}:side")
+    r.set(f"ff:{{{log}:3}}:side", "no hash")
+    want(r, log, 3, 0)
+    worker.wait_for(lambda: any("WRONGTYPE" in why for why in failures(worker)), "it is said", 10)
+    wait_until(lambda: not r.exists(key(log, 3, 0, ":want")), "it may be asked anew", 1)

@@ -77,12 +77,25 @@ static void a_later_one_outlives_an_earlier_ones_time(void **state)
     redis_sync_close(redis);
 }
 
+static void no_room_is_not_said_over_a_segment(void **state)
+{
+    (void)state;
+    begin();
+    assert_int_equal(publish("a", 900, "60000", "60000"), 1);
+    assert_int_equal(publish("b", 300, "60000", "60000"), 0);
+    assert_int_equal(redis_str(cmd("GET", "b")).n, 4);
+    assert_int_equal(publish("a", 950, "60000", "60000"), 0); /* a second worker's */
+    assert_int_equal(redis_str(cmd("GET", "a")).n, 900);
+    redis_sync_close(redis);
+}
+
 int main(void)
 {
     const struct CMUnitTest list[] = {
         TEST(what_touches_the_end_takes_an_older_ones_place),
         TEST(one_that_touches_the_end_has_its_grace),
         TEST(a_later_one_outlives_an_earlier_ones_time),
+        TEST(no_room_is_not_said_over_a_segment),
     };
 
     return RUN_WITH_SERVER(list);
