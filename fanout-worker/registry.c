@@ -30,6 +30,16 @@ struct registry {
     struct logs logs;
 };
 
+static void assign_at_next(struct registry *reg)
+{
+    rd_kafka_topic_partition_list_t *l = rd_kafka_topic_partition_list_new(1);
+
+    rd_kafka_topic_partition_list_add(l, reg->topic, 0)->offset =
+        reg->next ? reg->next : RD_KAFKA_OFFSET_BEGINNING;
+    must(rd_kafka_assign(reg->rk, l) == RD_KAFKA_RESP_ERR_NO_ERROR);
+    rd_kafka_topic_partition_list_destroy(l);
+}
+
 static int take_message(struct registry *reg, rd_kafka_message_t *m, size_t *added)
 {
     struct log_record rec;
@@ -39,14 +49,30 @@ static int take_message(struct registry *reg, rd_kafka_message_t *m, size_t *add
             reg->next = m->offset;
         return 0;
     }
+    if (m->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET) {
+        /* Also what a leader that is new refused for a moment: the library has given up the
+         * partition, and would never read it again. */
+        assign_at_next(reg);
+        return -EIO;
+    }
     if (m->err)
-        return m->err == RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET ? -EIO : 0;
+        return 0;
     reg->next = m->offset + 1;
     /* What can't be read is nobody's record: a later version's, or noise. All skip it alike. */
     if (m->payload && logs_parse((struct slice){m->payload, m->len}, &rec) == 0 &&
         logs_add(&reg->logs, &rec))
         (*added)++;
     return 0;
+}
+
+static int take_next(struct registry *reg, int wait_ms, size_t *added)
+{
+    rd_kafka_message_t *m = rd_kafka_consumer_poll(reg->rk, wait_ms);
+    int rc = m ? take_message(reg, m, added) : 0;
+
+    if (m)
+        rd_kafka_message_destroy(m);
+    return rc;
 }
 
 static int registry_end(struct registry *reg, int64_t *ret, char *why, size_t why_size)
@@ -74,11 +100,8 @@ static int read_to_end(struct registry *reg, char *why, size_t why_size)
     if (registry_end(reg, &end, why, why_size) < 0)
         return -EIO;
     while (reg->next < end) {
-        rd_kafka_message_t *m = rd_kafka_consumer_poll(reg->rk, 100);
-        int rc = m ? take_message(reg, m, &added) : 0;
+        int rc = take_next(reg, 100, &added);
 
-        if (m)
-            rd_kafka_message_destroy(m);
         if (rc < 0 || clock_mono_ms() > deadline) {
             snprintf(why, why_size, "topic %s could not be read to its end (%lld of %lld)",
                      reg->topic, (long long)reg->next, (long long)end);
@@ -86,6 +109,19 @@ static int read_to_end(struct registry *reg, char *why, size_t why_size)
         }
     }
     return 0;
+}
+
+/* The same, but a topic that was just created may refuse for a moment. */
+static int read_first(struct registry *reg, char *why, size_t why_size)
+{
+    uint64_t deadline = clock_mono_ms() + REGISTRY_MS;
+    size_t added = 0;
+    int rc;
+
+    assign_at_next(reg);
+    while ((rc = read_to_end(reg, why, why_size)) < 0 && clock_mono_ms() < deadline)
+        (void)take_next(reg, 50, &added);
+    return rc;
 }
 
 /* How many partitions the topic has; 0: there is none. */
@@ -192,15 +228,6 @@ static int need_topic(struct registry *reg, char *why, size_t why_size)
     return n > 0 ? 0 : -EIO;
 }
 
-static void assign_from_start(struct registry *reg)
-{
-    rd_kafka_topic_partition_list_t *l = rd_kafka_topic_partition_list_new(1);
-
-    rd_kafka_topic_partition_list_add(l, reg->topic, 0)->offset = RD_KAFKA_OFFSET_BEGINNING;
-    must(rd_kafka_assign(reg->rk, l) == RD_KAFKA_RESP_ERR_NO_ERROR);
-    rd_kafka_topic_partition_list_destroy(l);
-}
-
 struct registry *registry_open(const struct worker_conf *conf, char *why, size_t why_size)
 {
     struct registry *reg = mem_zalloc(sizeof(*reg));
@@ -220,8 +247,7 @@ struct registry *registry_open(const struct worker_conf *conf, char *why, size_t
     rd_kafka_poll_set_consumer(reg->rk);
     if (need_topic(reg, why, why_size) < 0)
         goto fail;
-    assign_from_start(reg);
-    if (read_to_end(reg, why, why_size) < 0)
+    if (read_first(reg, why, why_size) < 0)
         goto fail;
     if (reg->low > 0) { /* topics that are in use would be taken for new ones */
         snprintf(why, why_size,
