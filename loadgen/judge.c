@@ -14,7 +14,8 @@
 enum seen {
     SEEN_NOT,
     SEEN_DELIVERED,
-    SEEN_TOLD
+    SEEN_TOLD,
+    SEEN_SKIPPED /* missing, right behind a cursor that was called recovered */
 };
 
 /* What one client has of one channel. */
@@ -23,6 +24,7 @@ struct watch {
     uint64_t from, cursor; /* positions */
     size_t start, next;    /* indexes into the channel's records */
     size_t until;          /* owed up to here, exclusive */
+    bool resumed;          /* recovered:true, and nothing came since */
     uint8_t *seen;         /* two bits a record */
 };
 
@@ -79,6 +81,14 @@ static void watch_begin(struct judge *j, struct watch *w, const struct dlog_row 
         judge_grow(j);
 }
 
+/* The record at i is the first that came after recovered:true. */
+static void watch_skipped(struct watch *w, size_t i)
+{
+    for (size_t k = w->next; k < i; k++)
+        if (seen_get(w, k) == SEEN_NOT)
+            seen_set(w, k, SEEN_SKIPPED);
+}
+
 static void watch_delivered(struct judge *j, struct watch *w, const struct dlog_row *row)
 {
     struct channel *ch = &j->t->v[row->channel];
@@ -100,6 +110,9 @@ static void watch_delivered(struct judge *j, struct watch *w, const struct dlog_
         }
         i--;
     }
+    if (w->resumed)
+        watch_skipped(w, i);
+    w->resumed = false;
     if (seen_get(w, i) == SEEN_DELIVERED)
         ch->tally.duplicate++;
     else if (i < w->next)
@@ -120,6 +133,7 @@ static void watch_told(struct judge *j, struct watch *w, uint32_t channel, uint6
 {
     struct channel *ch = &j->t->v[channel];
     ch->tally.told++;
+    w->resumed = false;
     size_t until = truth_index_behind(ch, pos);
     for (size_t i = truth_index_behind(ch, w->cursor); i < until; i++)
         if (seen_get(w, i) == SEEN_NOT)
@@ -161,6 +175,7 @@ static void judge_row(struct judge *j, const struct dlog_row *row)
         watch_delivered(j, w, row);
     } else if (row->type == DLOG_RESUMED) {
         tally->resumed++;
+        w->resumed = true;
     } else if (row->type == DLOG_TOLD) {
         watch_told(j, w, row->channel, row->pos);
     } else if (row->type == DLOG_REWOUND) {
@@ -182,7 +197,8 @@ static void judge_close(struct judge *j)
         for (size_t i = w->start; i < w->until; i++) {
             enum seen seen = seen_get(w, i);
             ch->tally.expected++;
-            ch->tally.missing += seen == SEEN_NOT;
+            ch->tally.missing += seen == SEEN_NOT || seen == SEEN_SKIPPED;
+            ch->tally.false_recovered += seen == SEEN_SKIPPED;
             ch->tally.told_records += seen == SEEN_TOLD;
         }
         free(w->seen);

@@ -171,6 +171,7 @@ static void tally_add(struct tally *into, const struct tally *from)
     into->told += from->told;
     into->told_records += from->told_records;
     into->resumed += from->resumed;
+    into->false_recovered += from->false_recovered;
 }
 
 void truth_sum(struct truth *t)
@@ -202,9 +203,9 @@ static void tally_print(const struct tally *s, struct buf *out)
                "\"subscriptions\":%" PRIu64 ",\"expected\":%" PRIu64 ",\"delivered\":%" PRIu64
                ",\"missing\":%" PRIu64 ",\"duplicate\":%" PRIu64 ",\"disorder\":%" PRIu64
                ",\"wrong\":%" PRIu64 ",\"told\":%" PRIu64 ",\"told_records\":%" PRIu64
-               ",\"resumed\":%" PRIu64,
+               ",\"resumed\":%" PRIu64 ",\"false_recovered\":%" PRIu64,
                s->subscriptions, s->expected, s->delivered, s->missing, s->duplicate, s->disorder,
-               s->wrong, s->told, s->told_records, s->resumed);
+               s->wrong, s->told, s->told_records, s->resumed, s->false_recovered);
 }
 
 static void channels_print(const struct truth *t, bool bad, size_t *room, struct buf *out)

@@ -13,6 +13,9 @@
  *   wrong      another payload, a position the log doesn't have, or a channel not subscribed to
  *   told       times a gap (or a marker, or an end) was announced; told_records: what fell into it
  *
+ * false_recovered counts those of the missing that lie between a cursor which the server called
+ * recovered and the first record that came then: not only lost, but denied.
+ *
  * Part of the oracle: shares no code with worker and edge; of common/ it uses memory and text
  * buffers only. @thread of its owner
  */
@@ -23,7 +26,7 @@
 
 struct tally {
     uint64_t subscriptions, expected, delivered, missing, duplicate, disorder, wrong, told,
-        told_records, resumed;
+        told_records, resumed, false_recovered;
 };
 
 /* The fields are judge.c's and truth.c's own. */

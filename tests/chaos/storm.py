@@ -147,6 +147,7 @@ class Storm:
         v, clients = self.result.verdict, self.result.report["clients"]
         counts = {k: v[k] for k in ("records", "missing", "duplicate", "disorder", "wrong", "told")}
         latency = self.result.report["latency_ms"].get("max", 0)
+        counts["false_recovered"] = v["false_recovered"]
         self.row |= counts | {"resumed": clients["resumed"], "pause_s": latency / 1000}
         resume = self.result.report["resume_ms"].get("max", 0) / 1000
         self.row |= {"resume_s": resume, "rewound": clients["rewound"]}

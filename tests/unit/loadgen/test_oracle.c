@@ -167,6 +167,41 @@ static void test_one_dropped_record_fails(void **state)
     }
 }
 
+/* Missing is one thing; missing right behind "recovered" is a lie, too. */
+static void test_false_recovered(void **state)
+{
+    (void)state;
+    struct log l;
+    bool clean;
+    whole(&l);
+    insert(&l, at(700), (struct dlog_row){7, 0, 690, 0, DLOG_RESUMED});
+    assert_int_equal(judge(&l, &clean).false_recovered, 0);
+    erase(&l, at(700) + 1);
+    erase(&l, at(700) + 1); /* 700 and 710: 720 is the first that comes */
+    erase(&l, at(900));     /* 920 (two rows are gone, one came): later, plainly missing */
+    struct tally got = judge(&l, &clean);
+    assert_false(clean);
+    assert_int_equal(got.missing, 3);
+    assert_int_equal(got.false_recovered, 2);
+
+    l.v[at(700)].type =
+        DLOG_TOLD; /* told in time: no lie, and nothing is missing but for the later one */
+    l.v[at(700)].pos = 710;
+    got = judge(&l, &clean);
+    assert_int_equal(got.missing, 1);
+    assert_int_equal(got.false_recovered, 0);
+
+    whole(&l); /* what comes after all is not missing, wherever it comes */
+    insert(&l, at(700), (struct dlog_row){7, 0, 690, 0, DLOG_RESUMED});
+    struct dlog_row late = l.v[at(700) + 1];
+    erase(&l, at(700) + 1);
+    insert(&l, at(700) + 3, late);
+    got = judge(&l, &clean);
+    assert_int_equal(got.missing, 0);
+    assert_int_equal(got.disorder, 1);
+    assert_int_equal(got.false_recovered, 0);
+}
+
 static void test_nothing_delivered_and_nothing_subscribed(void **state)
 {
     (void)state;
@@ -359,6 +394,7 @@ int main(void)
         cmocka_unit_test(test_clean),
         cmocka_unit_test(test_rewound),
         cmocka_unit_test(test_one_dropped_record_fails),
+        cmocka_unit_test(test_false_recovered),
         cmocka_unit_test(test_nothing_delivered_and_nothing_subscribed),
         cmocka_unit_test(test_duplicate),
         cmocka_unit_test(test_out_of_order),
