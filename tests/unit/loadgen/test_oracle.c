@@ -2,6 +2,7 @@
 /*
  * test_oracle.c: the verdict on made-up delivery logs: a clean one passes, and each single fault
  * in it is found and named rightly. One dropped record of thousands must be enough.
+ * length: one log, made once, and each fault that can be put into it.
  */
 #include <errno.h>
 #include <setjmp.h>
