@@ -19,7 +19,8 @@ static void on_retry(struct ev_loop *loop, struct ev_timer *w, int events)
 
 static void link_later(struct link *l)
 {
-    double pause = 0.02 * (double)(1 << (l->tries < 6 ? l->tries : 6)); /* 20 ms … 1.3 s */
+    /* 20 ms … 320 ms: after a failover nobody waits much longer than it took. */
+    double pause = 0.02 * (double)(1 << (l->tries < 4 ? l->tries : 4));
 
     l->tries++;
     ev_timer_set(&l->retry, pause, 0);

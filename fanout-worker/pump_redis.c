@@ -14,7 +14,7 @@
 #include "fanout-worker/pump_impl.h"
 
 #define REPLY_MS  5000
-#define PAUSE_MAX 1.0
+#define PAUSE_MAX 0.3 /* after a failover nobody waits much longer than it took */
 #define EVAL_ARGV 64
 
 static void all_parts(struct pump *pu, void (*fn)(struct part *))

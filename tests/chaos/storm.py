@@ -15,7 +15,10 @@ storm.resume_max in its body.
 import contextlib
 import json
 import signal
+import subprocess
 import time
+
+import pytest
 
 from harness.loadgen import Runner
 from harness.util import WaitError, free_port, scaled, wait_until
@@ -197,3 +200,16 @@ class Storm:
         if self.popen and self.popen.poll() is None:
             self.popen.kill()
             self.popen.communicate(timeout=scaled(10))
+
+
+@contextlib.contextmanager
+def small_disk(path, size="64k"):
+    path.mkdir()
+    argv = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)]
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"a small tmpfs can't be mounted: {done.stderr.strip()}")
+    try:
+        yield path
+    finally:
+        subprocess.run(["umount", "-l", str(path)], stdin=subprocess.DEVNULL, check=True)

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Edges die, sleep, are started again, are cut from Redis, have no descriptors left, cannot log."""
 
-import contextlib
 import resource
 import signal
-import subprocess
 
 import pytest
+from storm import small_disk
 
+from harness.region import Region
 from harness.util import wait_until
 
 
@@ -78,6 +78,22 @@ def test_edge_cut_from_redis(storm, ways, plog, records, what):
         storm.wait_more(2000)
 
 
+def test_edge_cut_from_redis_for_more_than_the_stream(storm, ways):
+    way, region = ways.open(storm.redis), Region(storm.redis, storm.topic)
+    storm.worker(stream_bytes="200KiB")
+    one = storm.edge(redis=way)
+    storm.edge()
+    with storm.load("edge: cut from Redis for more than the stream keeps", rate=500):
+        before = one.metrics().total("fanfare_edge_deep_records_total")
+        way.cut(stay_open=False)
+        had = [region.last(p) for p in range(4)]
+        oldest = lambda p: int(region.r.xrange(region.key(p), count=1)[0][0].decode()[2:])  # noqa: E731
+        wait_until(lambda: all(oldest(p) > had[p] + 50 for p in range(4)), "all it had was trimmed", 40)
+        way.cut(stay_open=True)
+        one.wait_metric("fanfare_edge_deep_records_total", before + 200, 30)
+        storm.wait_more(2000)
+
+
 def test_edge_hears_nothing_of_redis(storm, ways):
     way = ways.open(storm.redis)
     worker = storm.worker()
@@ -124,19 +140,6 @@ def test_edge_has_no_descriptors_left(storm):
         one.wait_metric("fanfare_edge_sessions", 30, 30)
 
 
-@contextlib.contextmanager
-def small_disk(path, size="64k"):
-    path.mkdir()
-    argv = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(path)]
-    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"a small tmpfs can't be mounted: {done.stderr.strip()}")
-    try:
-        yield path
-    finally:
-        subprocess.run(["umount", "-l", str(path)], stdin=subprocess.DEVNULL, check=True)
-
-
 def test_the_disk_of_the_logs_is_full(storm, tmp_path, ways):
     way = ways.open(storm.redis)
     with small_disk(tmp_path / "disk") as disk:
@@ -157,4 +160,3 @@ def test_the_disk_of_the_logs_is_full(storm, tmp_path, ways):
             node.stop()
         assert not storm.nodes.finish()
         storm.nodes.all.clear()
-

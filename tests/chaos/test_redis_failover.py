@@ -5,6 +5,7 @@ Worker and edge are given one address, which must lead to the primary: here it i
 """
 
 import signal
+import time
 
 import pytest
 import redis as redis_py
@@ -94,11 +95,32 @@ def test_failover_by_sentinel_loses_a_tail(storm, pair, ways):
     with storm.load("Redis: failover by Sentinel, the new primary lacks a tail"):
         tail_lost(storm, pair)
         assert pair.primary.kill() == -signal.SIGKILL
+        began = time.monotonic()
         way.cut(stay_open=False)
         wait_until(pair.elected, "Sentinel made the replica the primary", 40)
         way.lead_to(pair.replica)
         way.cut(stay_open=True)
+        storm.pause_max = time.monotonic() - began + 1  # detection, and a second
         worker.wait_metric("fanfare_worker_running_partitions", 4, 30)
+        storm.wait_more(4000)
+
+
+def test_old_primary_isolated(storm, pair, ways):
+    """The worker goes to the new primary; both edges stay with the old one, where nothing comes any more, and
+    are turned when they have noticed."""
+    old_way, new_way = ways.open(pair.primary), ways.open(pair.primary)
+    worker = storm.worker(redis=new_way)
+    edges = storm.edges(2, redis=old_way)
+    with storm.load("Redis: old primary isolated, still serves its edges"):
+        tail_lost(storm, pair)
+        pair.replica.client().replicaof("no", "one")
+        new_way.lead_to(pair.replica)
+        worker.wait_metric("fanfare_worker_running_partitions", 4, 30)
+        resumed = storm.resumed()
+        for edge in edges:
+            storm.wait_event(edge, "beacon_stale")
+        wait_until(lambda: storm.resumed() > resumed + 100, "clients resume from what it has", 30)
+        old_way.lead_to(pair.replica)
         storm.wait_more(4000)
 
 
@@ -110,7 +132,7 @@ def test_primary_cut_off_serves_its_edges(storm, pair, ways):
     worker = storm.worker(redis=new_way)
     storm.edge(redis=old_way)
     storm.edge(redis=new_way)
-    with storm.load("Redis: old primary cut off, serves its worker and edge; split and heal"):
+    with storm.load("Redis: two-sided split, a worker and an edge on either side, and heal"):
         tail_lost(storm, pair)
         pair.replica.client().replicaof("no", "one")
         new_way.lead_to(pair.replica)

@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The region's Redis dies, forgets, is full, refuses or stands still: a pause, and nothing is lost."""
 
+import contextlib
 import signal
 import time
 
 import pytest
+from storm import small_disk
 
 from harness.region import Region
-from harness.util import wait_until
+from harness.util import scaled, wait_until
 
 ATTACHES = "fanfare_worker_attaches_total"
 REBUILDS = "fanfare_worker_rebuilds_total"
@@ -67,14 +69,20 @@ def test_redis_is_loading(storm, redis_server):
         wait_over(storm, worker)
 
 
+FAST = {"rate": 10000, "channels": 400, "payload": 300}  # 38 KB/s for each client
+
+
 @pytest.mark.short
 def test_redis_flushall(storm, region):
     worker, _ = storm.usual()
-    with storm.load("Redis: FLUSHALL"):
+    with storm.load("Redis: FLUSHALL at 10,000 records/s", **FAST):
+        storm.pause_max = 2
         before = worker.metrics().total(REBUILDS)
         region.r.flushall()
         worker.wait_metric(REBUILDS, before + 4, 30)
         wait_over(storm, worker)
+    report = storm.result.report
+    assert report["producer"]["acked"] > 8000 * report["deliveries"]["window_s"], report["producer"]
 
 
 def test_redis_loses_one_stream(storm, region):
@@ -113,6 +121,110 @@ def test_redis_evicts(storm, redis_server):
         r.config_set("maxmemory", 0)
         r.config_set("maxmemory-policy", "noeviction")
         wait_over(storm, worker)
+
+
+@pytest.fixture
+def on_small_disk(redis_server, tmp_path):
+    """A Redis whose directory is a disk of its own, a small one, and a way to fill it."""
+    with small_disk(tmp_path / "redis-0", "24m") as disk:
+
+        def fill():
+            with open(disk / "ballast", "wb", buffering=0) as ballast, contextlib.suppress(OSError):
+                while True:
+                    ballast.write(b"x" * 4096)
+            return disk / "ballast"
+
+        yield redis_server, fill
+
+
+def until_misconf(storm, worker, fill):
+    """The disk is full until the worker was refused; the load's clients resume meanwhile."""
+    ballast = fill()
+    wait_until(lambda: any("MISCONF" in line for line in worker.lines()), "it was refused", 40)
+    resumed = storm.resumed()
+    wait_until(lambda: storm.resumed() >= resumed + 200, "clients resume meanwhile", 30)
+    ballast.unlink()
+
+
+def test_redis_disk_is_full_snapshots(storm, on_small_disk):
+    """Redis refuses writes when a snapshot failed (stop-writes-on-bgsave-error), until one succeeds."""
+    redis_server, fill = on_small_disk
+    server = redis_server(save="1 1", stop_writes_on_bgsave_error="yes")
+    worker, _ = storm.usual(redis=server, stream_bytes="1MiB")
+    r = server.client()
+    with storm.load("Redis: its disk is full, snapshots fail (MISCONF)"):
+        until_misconf(storm, worker, fill)
+        assert r.info("persistence")["rdb_last_bgsave_status"] != "ok"
+        wait_until(lambda: r.info("persistence")["rdb_last_bgsave_status"] == "ok", "a snapshot", 30)
+        wait_over(storm, worker)
+
+
+def test_redis_disk_is_full_append_only_file(storm, on_small_disk):
+    redis_server, fill = on_small_disk
+    server = redis_server(appendonly="yes", appendfsync="everysec")
+    worker, _ = storm.usual(redis=server, stream_bytes="1MiB")
+    r = server.client()
+    with storm.load("Redis: its disk is full, the append-only file can't grow (MISCONF)"):
+        until_misconf(storm, worker, fill)
+        wait_until(lambda: r.info("persistence")["aof_last_write_status"] == "ok", "a write", 30)
+        wait_over(storm, worker)
+
+
+def test_redis_refuses_connections(storm, redis_server, ways):
+    """Its limit of clients (of open files) is reached while an edge must connect anew."""
+    server = redis_server()
+    way = ways.open(server)
+    worker = storm.worker(redis=server)
+    one, _ = storm.edge(redis=way), storm.edge(redis=server)
+    r = server.client()
+    with storm.load("Redis: its limit of connections reached while an edge connects anew"):
+        r.config_set("maxclients", 1)
+        way.cut()
+        wait_until(lambda: r.info("stats")["rejected_connections"] >= 2, "it was refused", 20)
+        wait_until(lambda: storm.total("fanfare_edge_redis_up", [one]) == 0, "the edge notices", 20)
+        storm.wait_more(3000)
+        assert worker.metrics().total("fanfare_worker_redis_up") == 1
+        r.config_set("maxclients", 10000)
+        one.wait_metric("fanfare_edge_redis_up", 1, 20)
+        wait_over(storm, worker)
+
+
+@pytest.mark.parametrize("when", ["start", "middle"])
+def test_redis_accepts_and_never_answers(storm, redis, ways, when):
+    """At the start: who comes says so and exits, or waits; in the middle, a pause for all of them."""
+    way = ways.open(redis)
+    if when == "middle":
+        worker, edges = storm.usual(redis=way)
+    else:
+        worker, edges = storm.usual()
+    with storm.load(f"Redis: accepts connections and never answers, {WHEN[when]}"):
+        way.silence()
+        if when == "middle":
+            way.cut()  # both must connect anew
+            storm.wait_event(worker, "redis_down")
+            wait_until(lambda: storm.total("fanfare_edge_redis_up") == 0, "the edges notice", 20)
+            way.silence(False)
+        else:
+            refused_at_start(storm, way)
+        wait_over(storm, worker)
+
+
+WHEN = {"start": "when nodes start", "middle": "when nodes connect anew"}
+
+
+def refused_at_start(storm, way):
+    edge = storm.nodes.edge(start=False, namespaces=storm.spaces, redis=way)
+    other = storm.nodes.worker(start=False, namespaces=storm.spaces, redis=way, group="other")
+    for node in (edge, other):
+        node.launch()
+        node.expect_exit(1)
+    for node in (edge, other):
+        assert node.wait(40) == 1
+        assert "no Redis at" in node.event("boot_failed")["why"]
+    storm.wait_more(2000)
+    way.silence(False)
+    for node in (edge, other):
+        node.start(30)
 
 
 def test_redis_is_full(storm, redis_server):
@@ -173,6 +285,8 @@ def test_redis_goes_back_in_time_while_idle(storm, region):
         for key, value in zip(keys, before, strict=True):
             pipe.restore(key, 0, value, replace=True)
         pipe.execute()
+        began = time.monotonic()
         wait_until(lambda: region.last(1) == end, "the tail is back, nobody produced", 10)
+        assert time.monotonic() - began < scaled(1)
         assert old < end and worker.metrics().total("fanfare_worker_stream_moved_total") >= 1
         load.produce(300)

@@ -1,17 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
 """A TCP proxy in this process, between client and edge or a node and its Redis. It never looks at the bytes.
 
-Connections are cut beneath both ends, newcomers are held off, the way leads elsewhere, goes slow or silent.
+Connections are cut beneath both ends, newcomers are held off, the way leads elsewhere, goes slow or silent,
+or loses packets.
 Gate lives on an asyncio loop; Ways runs such a loop in a thread for tests that are plain functions.
 """
 
 import asyncio
 import contextlib
+import ctypes
+import socket
+import struct
 import threading
 
 from .util import scaled
 
 CHUNK = 65536
+SO_ATTACH_FILTER, SO_DETACH_FILTER, SO_MEMINFO = 26, 27, 55  # linux/asm-generic/socket.h
+MEMINFO_DROPS = 8  # linux/sock_diag.h
+BPF_RANDOM = 2**32 - 0x1000 + 56  # SKF_AD_OFF + SKF_AD_RANDOM
+
+
+def lose(sock, share):
+    """The kernel drops this share of the packets that arrive for a TCP socket; the peer sends them again."""
+    if not share:
+        with contextlib.suppress(OSError):  # there is none
+            sock.setsockopt(socket.SOL_SOCKET, SO_DETACH_FILTER, 0)
+        return
+    rows = [
+        (0x20, 0, 0, BPF_RANDOM),  # A = random
+        (0x35, 1, 0, int(share * 2**32)),  # A >= share: skip one
+        (0x06, 0, 0, 0),  # drop
+        (0x06, 0, 0, 2**32 - 1),  # take
+    ]
+    code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *row) for row in rows))
+    program = struct.pack("HL", len(rows), ctypes.addressof(code))
+    sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
 
 
 class Gate:
@@ -23,6 +47,7 @@ class Gate:
         self.taken = 0  # connections let through
         self.delay = 0.0  # seconds that each piece is held back, each way
         self.rate = 0  # bytes per second of each connection, each way; 0 = no limit
+        self.loss = 0.0  # share of the packets lost, each way
         self._flow = asyncio.Event()
         self._flow.set()
         self._writers = set()
@@ -48,6 +73,7 @@ class Gate:
                 return
             there = await asyncio.open_connection(*self.target)
             self._writers.add(there[1])
+            self._lose(writer, there[1])
             self.taken += 1
             await asyncio.gather(self._pump(reader, there[1]), self._pump(there[0], writer))
         except OSError:
@@ -55,6 +81,23 @@ class Gate:
         finally:
             writer.transport.abort()
             self._writers.discard(writer)
+
+    def _lose(self, *writers):
+        for writer in writers:
+            lose(writer.get_extra_info("socket"), self.loss)
+
+    def set_loss(self, share):
+        self.loss = share
+        self._lose(*self._writers)
+
+    def lost(self):
+        """Packets lost by the connections that are there now."""
+        lost = 0
+        for writer in self._writers:
+            sock = writer.get_extra_info("socket")
+            info = sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 36)
+            lost += struct.unpack("9I", info)[MEMINFO_DROPS]
+        return lost
 
     async def _pump(self, reader, writer):
         try:
@@ -105,8 +148,12 @@ class Way:
     def taken(self):
         return self.gate.taken
 
-    def shape(self, delay=0.0, rate=0):
+    def shape(self, delay=0.0, rate=0, loss=0.0):
         self.gate.delay, self.gate.rate = delay, rate
+        self._ways.call(self.gate.set_loss, loss)
+
+    def lost(self):
+        return self._ways.call(self.gate.lost)
 
     def lead_to(self, target, cut=True):
         self._ways.call(self.gate.lead_to, target)
