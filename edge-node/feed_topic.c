@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "common/base/hash.h"
 #include "common/runtime/log.h"
 
 #include "edge-node/feed_impl.h"
@@ -264,16 +265,36 @@ static struct plog *plog_of_row(struct feed *f, const struct beacon_row *row)
     return NULL;
 }
 
+/* Does the row show that its writer lives? Only a counter that grew does: after a failover one
+ * reads first what the new primary had, which is older than what is known (*ret_old). A writer that
+ * is seen for the first time may be such a one, too: it lives when its next row comes. */
+static bool row_moved(struct plog *p, const struct beacon_row *row, bool *ret_old)
+{
+    uint64_t who = hash_bytes(row->worker, strlen(row->worker)), now = clock_mono_ms();
+    struct beacon_seen *s = &p->beacon[p->beacon[1].who == who];
+    bool known = s->who == who, grew = known && row->counter > s->counter;
+
+    *ret_old = known && row->counter < s->counter;
+    if (!known) /* in the place of the one that has stood still for longer */
+        s = &p->beacon[p->beacon[1].ms < p->beacon[0].ms];
+    if (!known || grew)
+        *s = (struct beacon_seen){who, row->counter, now};
+    return grew;
+}
+
 static void take_row(struct plog *p, const struct beacon_row *row)
 {
+    bool is_old, moved = row_moved(p, row, &is_old);
+
+    if (is_old)
+        return;
     if (row->low > atomic_load(&p->kafka_low))
         atomic_store(&p->kafka_low, row->low);
     if (row->end > atomic_load(&p->kafka_end))
         atomic_store(&p->kafka_end, row->end);
     atomic_store(&p->beacon_state, row->state);
-    if (row->counter != p->beacon_counter)
+    if (moved)
         atomic_store(&p->beacon_ms, clock_mono_ms());
-    p->beacon_counter = row->counter;
 }
 
 static void on_beacon(struct redis_conn *c, const struct redis_reply *r, void *arg)

@@ -137,12 +137,14 @@ struct plog {
     size_t bytes, bytes_counted; /* of segments, pages, buckets; as last added to feed's sum */
     struct feed_group *group;    /* the connection that tails it; NULL: none */
     uint64_t idle_ms;            /* since when nobody tails it; 0: somebody does */
-    uint64_t beacon_counter;
-    int served;            /* the shard whose turn it is to be asked what it wants */
-    uint32_t fetches;      /* history replies under way … */
-    uint64_t under_way[4]; /* … and the wants they serve; FETCHES_MAX */
-    uint32_t deeps;        /* searches for segments under way */
-    uint64_t region_from;  /* the region's stream begins behind it, as last seen */
+    struct beacon_seen {
+        uint64_t who, counter, ms; /* hash of the writer's name; its greatest; when it grew */
+    } beacon[2];                   /* of the last two writers of its row */
+    int served;                    /* the shard whose turn it is to be asked what it wants */
+    uint32_t fetches;              /* history replies under way … */
+    uint64_t under_way[4];         /* … and the wants they serve; FETCHES_MAX */
+    uint32_t deeps;                /* searches for segments under way */
+    uint64_t region_from;          /* the region's stream begins behind it, as last seen */
     bool starting;
     bool settled; /* GONE, and no shard's turn is left that could still begin to tail it */
 };

@@ -97,6 +97,44 @@ static void a_plogs_end_never_goes_back(void **state)
     rig_end(&r);
 }
 
+static void beat(const char *value)
+{
+    struct slice argv[] = {SLICE("HSET"), SLICE("ff:beacon"), SLICE("p:LogAAAA1:0"),
+                           slice_of(value)};
+    assert_non_null(redis_sync_cmd(r.redis, ARRAY_LEN(argv), argv));
+    rig_run(&r, 700); /* it is read every 300 ms */
+}
+
+/* A failover: the new primary has a beacon from before, which is another one than was read last. It
+ * must not pass for news of Kafka's end: a client that is ahead of it would be told and rewound. */
+static void an_older_beacon_is_no_sign_of_life(void **state)
+{
+    struct plog *p;
+    uint64_t seen;
+
+    (void)state;
+    rig_begin(&r, true);
+    rig_topic(&r, 1, "LogAAAA1");
+    p = rig_view(&r, "LogAAAA1")->plogs[0];
+    beat("100 w1 live 1 50 50");
+    assert_int_equal(atomic_load(&p->beacon_ms), 0); /* it may be left from whenever */
+    assert_int_equal(atomic_load(&p->kafka_end), 50);
+    beat("101 w1 live 1 60 60");
+    seen = atomic_load(&p->beacon_ms);
+    assert_true(seen);
+    beat("90 w1 rebuild 1 40 40"); /* the tail that was not replicated */
+    beat("700 w0 live 1 30 30");   /* of a worker before that */
+    assert_int_equal(atomic_load(&p->beacon_ms), seen);
+    assert_int_equal(atomic_load(&p->kafka_end), 60);
+    beat("102 w1 live 1 70 70");
+    assert_true(atomic_load(&p->beacon_ms) > seen);
+    seen = atomic_load(&p->beacon_ms);
+    beat("3 w2 live 1 80 80");
+    beat("4 w2 live 1 80 80");
+    assert_true(atomic_load(&p->beacon_ms) > seen);
+    rig_end(&r);
+}
+
 /* A shard that wants page after page doesn't keep another one from its first. */
 static void shards_take_turns_with_pages(void **state)
 {
@@ -219,6 +257,7 @@ int main(void)
         TEST(a_log_ends_while_a_shard_begins_to_tail_it),
         TEST(shards_let_go_after_feeds_end),
         TEST(a_plogs_end_never_goes_back),
+        TEST(an_older_beacon_is_no_sign_of_life),
         TEST(shards_take_turns_with_pages),
         TEST(a_record_is_seen_or_signalled),
         TEST(what_a_lost_stream_had_is_asked_of_kafka),
