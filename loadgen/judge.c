@@ -154,7 +154,9 @@ static void watch_rewound(struct judge *j, struct watch *w, const struct dlog_ro
         return;
     }
     for (size_t i = from; i < w->next; i++) {
-        ch->tally.missing += seen_get(w, i) == SEEN_NOT;
+        enum seen seen = seen_get(w, i);
+        ch->tally.missing += seen == SEEN_NOT || seen == SEEN_SKIPPED;
+        ch->tally.false_recovered += seen == SEEN_SKIPPED;
         seen_set(w, i, SEEN_NOT);
     }
     w->next = from < w->next ? from : w->next;
