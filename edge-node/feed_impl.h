@@ -72,6 +72,7 @@ struct feed {
     struct ev_loop *loop;
     bool shares; /* the loop is the only shard's: its turn follows each event of ours */
     bool beacon_asked;
+    uint64_t beacon_asked_ms;
     struct ev_async asked; /* shards */
     struct ev_async stop;
     struct ev_timer tick; /* 100 ms */

@@ -282,7 +282,8 @@ static bool row_moved(struct plog *p, const struct beacon_row *row, bool *ret_ol
     return grew;
 }
 
-static void take_row(struct plog *p, const struct beacon_row *row)
+/* A row is as old as the question: an answer may be late. */
+static void take_row(struct plog *p, const struct beacon_row *row, uint64_t asked_ms)
 {
     bool is_old, moved = row_moved(p, row, &is_old);
 
@@ -294,7 +295,7 @@ static void take_row(struct plog *p, const struct beacon_row *row)
         atomic_store(&p->kafka_end, row->end);
     atomic_store(&p->beacon_state, row->state);
     if (moved)
-        atomic_store(&p->beacon_ms, clock_mono_ms());
+        atomic_store(&p->beacon_ms, asked_ms);
 }
 
 static void on_beacon(struct redis_conn *c, const struct redis_reply *r, void *arg)
@@ -312,7 +313,7 @@ static void on_beacon(struct redis_conn *c, const struct redis_reply *r, void *a
             continue; /* a worker's row, or one from another version */
         p = plog_of_row(f, &row);
         if (p)
-            take_row(p, &row);
+            take_row(p, &row, f->beacon_asked_ms);
     }
 }
 
@@ -321,6 +322,7 @@ void feed_beacon_poll(struct feed *f)
     if (f->beacon_asked || f->ticks % 3 || !feed_link_is_up(&f->control))
         return;
     f->beacon_asked = true;
+    f->beacon_asked_ms = clock_mono_ms();
     redis_cmd(f->control.conn, on_beacon, f, 2,
               (struct slice[]){SLICE("HGETALL"), SLICE(KEY_BEACON)});
 }

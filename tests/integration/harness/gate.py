@@ -48,8 +48,9 @@ class Gate:
         self.delay = 0.0  # seconds that each piece is held back, each way
         self.rate = 0  # bytes per second of each connection, each way; 0 = no limit
         self.loss = 0.0  # share of the packets lost, each way
-        self._flow = asyncio.Event()
-        self._flow.set()
+        self._there, self._back = asyncio.Event(), asyncio.Event()
+        self._there.set()
+        self._back.set()
         self._writers = set()
 
     def lead_to(self, target):
@@ -68,14 +69,15 @@ class Gate:
 
     async def _lead(self, reader, writer):
         try:
-            await self._flow.wait()
+            await self._there.wait()
             if not self.open:
                 return
             there = await asyncio.open_connection(*self.target)
             self._writers.add(there[1])
             self._lose(writer, there[1])
             self.taken += 1
-            await asyncio.gather(self._pump(reader, there[1]), self._pump(there[0], writer))
+            ways = (reader, there[1], self._there), (there[0], writer, self._back)
+            await asyncio.gather(*(self._pump(*way) for way in ways))
         except OSError:
             pass
         finally:
@@ -99,14 +101,14 @@ class Gate:
             lost += struct.unpack("9I", info)[MEMINFO_DROPS]
         return lost
 
-    async def _pump(self, reader, writer):
+    async def _pump(self, reader, writer, flow):
         try:
             while data := await reader.read(self.rate // 10 or CHUNK):
                 if self.delay:
                     await asyncio.sleep(self.delay)
                 if self.rate:
                     await asyncio.sleep(len(data) / self.rate)
-                await self._flow.wait()
+                await flow.wait()
                 writer.write(data)
                 await writer.drain()
         except OSError:
@@ -115,13 +117,12 @@ class Gate:
             with contextlib.suppress(OSError, RuntimeError):
                 writer.close()
 
-    def silence(self, silent=True):
+    def silence(self, silent=True, answers_only=False):
         """A network that swallows packets: connections stay, newcomers are accepted, nothing gets through
-        any more. What was sent meanwhile arrives when it is over, as TCP's retransmissions would."""
-        if silent:
-            self._flow.clear()
-        else:
-            self._flow.set()
+        any more. What was sent meanwhile arrives when it is over, as TCP's retransmissions would.
+        answers_only: what goes to the server gets through."""
+        for flow in (self._back,) if answers_only else (self._there, self._back):
+            flow.clear() if silent else flow.set()
 
     def cut(self, stay_open=True):
         """Every connection is gone at once, without a close frame."""
@@ -195,7 +196,7 @@ class Ways:
 
     def close(self):
         for gate in self._opened:
-            gate._flow.set()
+            self.call(gate.silence, False)
             self.run(gate.stop())
         self.run(self._cancel())
         self.loop.call_soon_threadsafe(self.loop.stop)
