@@ -6,8 +6,9 @@
  *
  * Segments stand in rows that begin at multiples of SEGMENT_POSITIONS; where inside a row the one
  * with pos + 1 begins is found by going along it, or known from the page before. One search a row
- * of a partition, shared by all shards; DEEP_MAX at a time. What doesn't come within DEEP_MS is
- * given up; who still waits asks again.
+ * of a partition, shared by all shards; DEEP_MAX at a time, of which a log, and within it a
+ * partition, gets its share. What doesn't come within DEEP_MS is given up; who still waits asks
+ * again.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -28,6 +29,7 @@
 #define WANT_EACH   1000 /* a want that isn't taken ends; ours is renewed */
 #define WANTS_KEPT  "-1000"
 #define WANTS_TTL_S "60"
+#define SAY_MS      10000 /* what is said again and again, is said this often */
 
 struct deep {
     struct list node;
@@ -37,6 +39,7 @@ struct deep {
     uint64_t since_ms, wanted_ms;
     bool asking; /* a reply is on its way */
     bool gone;   /* ended while it was; the reply frees it */
+    bool broken; /* a segment was unreadable, and deleted */
     struct ev_timer look;
 };
 
@@ -97,21 +100,62 @@ static struct plog_page *page_of(struct segment *s)
     return page;
 }
 
+static void look_later(struct deep *d)
+{
+    bool soon = clock_mono_ms() - d->since_ms < SOON_MS;
+
+    ev_timer_set(&d->look, soon ? LOOK_S : LATE_S, 0);
+    ev_timer_start(d->f->loop, &d->look);
+}
+
+/* The deep history of p isn't to be had for now: who waits is told so (sub.c). */
+static void refuse(struct deep *d)
+{
+    atomic_store(&d->p->refused_ms, clock_mono_ms());
+    fail(d);
+}
+
+/* Nobody can read this segment, and it would stand there for a minute: it goes, and is wanted anew.
+ * The second one is the workers' way to write them. */
+static void broken(struct deep *d, const char *why)
+{
+    uint64_t now = clock_mono_ms();
+    struct feed *f = d->f;
+    char key[KEY_MAX];
+
+    METRIC_ADD(record_errors, 1);
+    if (!f->broken_ms || now - f->broken_ms > SAY_MS) {
+        f->broken_ms = now;
+        log_warn("segment_unreadable", " log=%s partition=%d from=%llu why=%s", d->p->log,
+                 d->p->partition, (unsigned long long)d->from, log_value(slice_of(why)));
+    }
+    if (d->broken) {
+        refuse(d);
+        return;
+    }
+    d->broken = true;
+    d->wanted_ms = 0;
+    redis_cmd(f->history.conn, NULL, NULL, 2,
+              (struct slice[]){SLICE("DEL"),
+                               {key, key_segment(key, d->p->log, d->p->partition, d->from)}});
+    look_later(d);
+}
+
 static void take(struct deep *d, struct slice value)
 {
     struct feed *f = d->f;
     struct plog *p = d->p;
     struct plog_page *page;
     struct segment s;
+    int rc = segment_open(value, &s);
 
-    if (segment_open(value, &s) < 0 || s.from != d->from) {
-        METRIC_ADD(record_errors, 1);
-        fail(d);
+    if (rc < 0 || s.from != d->from) {
+        broken(d, rc == -EPROTONOSUPPORT ? "its version is another one: update edges before workers"
+                                         : "these bytes are no segment");
         return;
     }
     if (s.flags & SEGMENT_FULL) {
-        atomic_store(&p->full_ms, clock_mono_ms());
-        fail(d);
+        refuse(d);
         return;
     }
     /* Before any gap is told: the same low then answers the next subscribe. */
@@ -122,22 +166,18 @@ static void take(struct deep *d, struct slice value)
         get(d);
         return;
     }
-    page = s.upto > d->pos ? page_of(&s) : NULL;
-    if (!page) {
+    if (s.upto <= d->pos) { /* the log's end, as yet */
         fail(d);
+        return;
+    }
+    page = page_of(&s);
+    if (!page) {
+        broken(d, "a record in it");
         return;
     }
     METRIC_ADD(deep_segments, 1);
     end(d);
     feed_add_page(f, p, page);
-}
-
-static void look_later(struct deep *d)
-{
-    bool soon = clock_mono_ms() - d->since_ms < SOON_MS;
-
-    ev_timer_set(&d->look, soon ? LOOK_S : LATE_S, 0);
-    ev_timer_start(d->f->loop, &d->look);
 }
 
 /* ---- asking ---- */
@@ -245,11 +285,58 @@ static uint64_t first_from(const struct plog *p, uint64_t pos)
     return segment_row(pos);
 }
 
+/* Searches of p's log, then of p. */
+struct share {
+    uint32_t log, plog;
+};
+
+static struct share share_of(const struct feed *f, const struct plog *p)
+{
+    struct share s = {.plog = p->deeps};
+    const struct deep *d;
+
+    list_for_each(d, &f->deeps, node)
+        s.log += strcmp(d->p->log, p->log) == 0;
+    return s;
+}
+
+/* The latest search of who has most. */
+static struct deep *largest(const struct feed *f, struct share *ret)
+{
+    struct deep *d, *found = NULL;
+
+    list_for_each(d, &f->deeps, node) {
+        struct share s = share_of(f, d->p);
+        if (found && (s.log < ret->log || (s.log == ret->log && s.plog < ret->plog)))
+            continue;
+        found = d;
+        *ret = s;
+    }
+    return found;
+}
+
+/* Is there a place for one more of p's? If not, one goes whose log or partition has more of them
+ * than p's then has; who waits for it asks again. */
+static bool have_place(struct feed *f, const struct plog *p)
+{
+    struct share most = {.log = 0}, mine;
+    struct deep *d;
+
+    if (f->deep_count < DEEP_MAX)
+        return true;
+    mine = share_of(f, p);
+    d = largest(f, &most);
+    if (strcmp(d->p->log, p->log) == 0 ? mine.plog + 1 >= most.plog : mine.log + 1 >= most.log)
+        return false;
+    end(d);
+    return true;
+}
+
 void feed_deep_start(struct feed *f, struct plog *p, uint64_t pos)
 {
     struct deep *d;
 
-    if (f->deep_count >= DEEP_MAX)
+    if (!have_place(f, p))
         return; /* who waits asks again */
     d = mem_zalloc(sizeof(*d));
     d->f = f;

@@ -86,6 +86,7 @@ struct feed {
     _Atomic(struct plog *) plogs[FEED_PLOGS_MAX];
     uint32_t plog_top; /* highest id in use + 1 */
     uint32_t deep_count;
+    uint64_t broken_ms;           /* when an unreadable segment was last told of */
     size_t bytes;                 /* of all plogs */
     uint64_t relinked_ms;         /* when a stale beacon made us reconnect */
     uint64_t stale_ms;            /* its age then, until the new connection told its role; or 0 */

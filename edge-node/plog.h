@@ -121,7 +121,8 @@ struct plog {
     _Atomic uint64_t kafka_low, kafka_end; /* greatest seen in the beacon, positions */
     _Atomic uint64_t beacon_ms;            /* own monotonic time of the beacon's last change */
     _Atomic int beacon_state;              /* enum beacon_state */
-    _Atomic uint64_t full_ms;              /* when deep history had no room; own monotonic time */
+    _Atomic uint64_t refused_ms;           /* when deep history wasn't to be had (no room for it,
+                                              unreadable); own monotonic time */
 
     /* shards write, feed reads: who tails it, and the positions each wants history after (+1, 0 =
      * none; the top bit asks for the page that ends there instead); feed sets to 0 what it takes */

@@ -15,6 +15,7 @@
 
 /* Less than ANSWER_MS: the beacon's news is then younger than the cursor of who waited so long. */
 #define BEACON_FRESH_MS 1000
+#define REFUSED_MS      10000 /* a refusal may last so long before an answered client is told */
 
 static void sub_try(struct hub *h, struct waiter *w);
 static void sub_expire(struct hub *h, struct waiter *w);
@@ -235,6 +236,16 @@ static void first_page(struct sub *sub, const struct records *r)
         sub->pos = r->upto;
 }
 
+/* It got nothing more. If that lasts as deep history isn't to be had, its client asks anew. */
+static void wait_on(struct sub *sub)
+{
+    uint64_t now = sub->w.s->h->now_ms, refused = atomic_load(&sub->w.ch->tail->p->refused_ms);
+
+    sub->stuck_ms = sub->stuck_ms ? sub->stuck_ms : now;
+    if (refused && now < refused + ANSWER_MS && now >= sub->stuck_ms + REFUSED_MS)
+        sub_gap(sub);
+}
+
 /* An answered subscription goes on: to the plog's end and live, or until something is missing. */
 static void pull(struct sub *sub)
 {
@@ -242,8 +253,11 @@ static void pull(struct sub *sub)
     struct records r;
 
     while (sub->pos < t->cursor) {
-        if (hub_older(&sub->w, sub->pos, 0, &r) != 0)
+        if (hub_older(&sub->w, sub->pos, 0, &r) != 0) {
+            wait_on(sub);
             return;
+        }
+        sub->stuck_ms = 0;
         if (sub->pos < r.from) {
             plog_set_lost(t->p, r.from);
             sub_gap(sub);
@@ -258,10 +272,7 @@ static void pull(struct sub *sub)
         waiter_move(&sub->w, &t->waiting); /* ahead of this region: never rewound */
 }
 
-/* ---- the first answer ----
- *
- * Each begin_* returns true if the subscription was answered; false if it waits, or failed and is
- * gone. */
+/* ---- the first answer: begin_*() is false if it waits, or failed and is gone ---- */
 
 static bool beacon_is_fresh(const struct hub *h, const struct plog *p)
 {
@@ -360,9 +371,9 @@ static void sub_try(struct hub *h, struct waiter *w)
 static void expire_behind(struct hub *h, struct sub *sub)
 {
     const struct plog *p = sub->w.ch->tail->p;
-    uint64_t low = atomic_load(&p->kafka_low), full = atomic_load(&p->full_ms);
+    uint64_t low = atomic_load(&p->kafka_low), refused = atomic_load(&p->refused_ms);
 
-    if (full && h->now_ms < full + ANSWER_MS) {
+    if (refused && h->now_ms < refused + ANSWER_MS) {
         fail(sub, ERROR_TOO_MANY_REQUESTS, NULL);
     } else if (!low || !beacon_is_fresh(h, p)) {
         fail(sub, ERROR_INTERNAL, NULL);

@@ -14,9 +14,10 @@
 struct sub {
     struct waiter w; /* while not live */
     struct sub *next;
-    uint64_t pos;   /* everything up to here was sent; kept only while not live */
-    uint64_t asked; /* server-side: the offset to tell in the connect reply */
-    uint32_t slot;  /* index in ch->slots while live */
+    uint64_t pos;      /* everything up to here was sent; kept only while not live */
+    uint64_t stuck_ms; /* since when it waits for older records; 0: it got some */
+    uint64_t asked;    /* server-side: the offset to tell in the connect reply */
+    uint32_t slot;     /* index in ch->slots while live */
     uint32_t cmd_id;
     int64_t exp_s; /* of its token; 0: never */
     bool live, answered, server;

@@ -59,6 +59,7 @@ struct feed {
     size_t wants_n[FAKE_LOGS * FAKE_PARTS];
     size_t page_records; /* most entries of a page */
     uint32_t hide;       /* the call of feed_topic() that finds nothing, counted down; 0: none */
+    bool deaf;           /* no page comes */
 };
 
 /* Shards without threads; most tests use the first only. */
@@ -111,7 +112,7 @@ void feed_want(struct feed *f, int shard, struct plog *p, uint64_t pos, uint64_t
     for (size_t i = 0; i < *n; i++)
         if (wants[i].pos == pos && wants[i].backward == backward)
             return;
-    if (*n < PLOG_WANTS)
+    if (*n < PLOG_WANTS && !f->deaf)
         wants[(*n)++] = (struct fake_want){pos, backward};
 }
 

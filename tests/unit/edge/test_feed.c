@@ -251,6 +251,93 @@ static void what_a_lost_stream_had_is_asked_of_kafka(void **state)
     rig_end(&r); /* while it is looked for */
 }
 
+/* ---- the room for searches is shared ---- */
+
+#define SEARCHES 64 /* DEEP_MAX */
+
+static struct plog *deep_one(const struct topic_view *v, int i)
+{
+    struct plog *p = v->plogs[i];
+
+    feed_tail(r.feed, 0, p, true);
+    atomic_store(&p->kafka_low, 1);
+    atomic_store(&p->kafka_end, 4096 * 1000);
+    atomic_store(&p->beacon_ms, clock_mono_ms());
+    return p;
+}
+
+static void search(struct plog *p, int row)
+{
+    feed_deep_start(r.feed, p, (uint64_t)row * 4096);
+}
+
+static void a_partition_gets_its_share_of_the_searches(void **state)
+{
+    const struct topic_view *v;
+    struct plog *p, *q;
+
+    (void)state;
+    rig_begin(&r, true);
+    rig_topic(&r, 1, "LogAAAA1");
+    v = rig_view(&r, "LogAAAA1");
+    rig_run(&r, 100); /* the link is up */
+    p = deep_one(v, 0);
+    q = deep_one(v, 1);
+    for (int i = 0; i < SEARCHES + 5; i++)
+        search(p, i);
+    assert_int_equal(p->deeps, SEARCHES);
+    for (int i = 0; i < SEARCHES; i++)
+        search(q, i);
+    assert_int_equal(q->deeps, SEARCHES / 2);
+    assert_int_equal(p->deeps, SEARCHES / 2);
+    feed_tail(r.feed, 0, p, false);
+    feed_tail(r.feed, 0, q, false);
+    rig_end(&r);
+}
+
+/* ---- a segment that nobody can read ---- */
+
+static void put_segment(const char *bytes)
+{
+    char text[100];
+
+    (void)snprintf(text, sizeof(text), "SET ff:{LogAAAA1:0}:seg:0 %s", bytes);
+    rig_cmd(&r, text);
+}
+
+static bool is_segment_there(void)
+{
+    const struct redis_reply *reply = redis_sync_cmd(
+        r.redis, 2, (struct slice[]){SLICE("EXISTS"), SLICE("ff:{LogAAAA1:0}:seg:0")});
+
+    return redis_int(reply) == 1;
+}
+
+static void an_unreadable_segment_is_wanted_anew_and_then_told(void **state)
+{
+    int64_t errors = atomic_load(&edge_metrics.record_errors);
+    struct plog *p;
+
+    (void)state;
+    rig_begin(&r, true);
+    rig_topic(&r, 1, "LogAAAA1");
+    p = deep_one(rig_view(&r, "LogAAAA1"), 0);
+    rig_run(&r, 100);
+    put_segment("garbage");
+    search(p, 0);
+    rig_run(&r, 50);
+    assert_false(is_segment_there());
+    assert_int_equal(p->deeps, 1); /* goes on looking */
+    assert_int_equal(atomic_load(&p->refused_ms), 0);
+    assert_int_equal(atomic_load(&edge_metrics.record_errors), errors + 1);
+    put_segment("garbage");
+    rig_run(&r, 50);
+    assert_int_equal(p->deeps, 0);
+    assert_int_not_equal(atomic_load(&p->refused_ms), 0);
+    feed_tail(r.feed, 0, p, false);
+    rig_end(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest list[] = {
@@ -261,6 +348,8 @@ int main(void)
         TEST(shards_take_turns_with_pages),
         TEST(a_record_is_seen_or_signalled),
         TEST(what_a_lost_stream_had_is_asked_of_kafka),
+        TEST(a_partition_gets_its_share_of_the_searches),
+        TEST(an_unreadable_segment_is_wanted_anew_and_then_told),
     };
 
     return RUN_WITH_SERVER(list);

@@ -27,6 +27,38 @@ static void test_hole_inside_a_page(void **state)
     end();
 }
 
+/* Deep history has no room, and goes on having none: the answered client isn't left waiting. */
+static void test_a_refusal_that_lasts_is_told(void **state)
+{
+    struct plog *p;
+
+    (void)state;
+    begin(100);
+    for (int i = 0; i < 5; i++)
+        fake_write(&x, "a", 1, false);
+    fake_restart(&x, fake_stream_of(&x, "a"));
+    p = fake_stream_of(&x, "a")->p;
+    x.feed.deaf = true;
+    atomic_store(&p->kafka_low, 1);
+    subscribe_at("a", 100);
+    for (int i = 0; i < 25; i++) {
+        atomic_store(&p->beacon_ms, x.hub.now_ms);
+        fake_pass(&x, 100);
+    }
+    assert_non_null(strstr(take_text(&c), "\"recovered\":true"));
+    for (int i = 0; i < 70; i++) {
+        atomic_store(&p->refused_ms, x.hub.now_ms);
+        fake_pass(&x, 100);
+    }
+    assert_null(strstr(take_text(&c), "unsubscribe"));
+    for (int i = 0; i < 60; i++) {
+        atomic_store(&p->refused_ms, x.hub.now_ms);
+        fake_pass(&x, 100);
+    }
+    assert_non_null(strstr(take_text(&c), "\"unsubscribe\":{\"code\":2500"));
+    end();
+}
+
 /* The cursor stays before the hole: the next reply tells, the client isn't sent round for ever. */
 static void test_a_hole_is_told_once(void **state)
 {
@@ -131,6 +163,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_hole_inside_a_page),
         cmocka_unit_test(test_a_hole_is_told_once),
+        cmocka_unit_test(test_a_refusal_that_lasts_is_told),
         cmocka_unit_test(test_history_over_a_page_without_the_channel),
         cmocka_unit_test(test_topic_becomes_unmapped_while_one_lags),
         cmocka_unit_test(test_many_resumes_in_one_frame_are_bounded),
