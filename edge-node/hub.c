@@ -28,6 +28,7 @@ void hub_init(struct hub *h, const struct edge_conf *conf, const struct namespac
     list_init(&h->todo);
     list_init(&h->waiting);
     list_init(&h->due);
+    list_init(&h->slow);
     list_init(&h->dirty);
     list_init(&h->dead);
 }

@@ -131,8 +131,9 @@ static inline bool channel_reads(const struct channel *ch, const struct plog *p)
  * session->held; none while live. */
 struct waiter {
     struct list node;
-    struct list due_node; /* hub->due, while an answer is owed */
+    struct list due_node; /* hub->due, while an answer is owed; hub->slow, see slow */
     uint64_t due_ms;
+    bool slow; /* an answered subscription whose client could take no more */
     struct session *s;
     struct channel *ch;
     void (*try_now)(struct hub *h, struct waiter *w);
@@ -163,6 +164,7 @@ struct hub {
     struct list todo;    /* waiters to try in the next turn */
     struct list waiting; /* waiters whose topic is not known */
     struct list due;     /* waiters that are owed an answer, by time */
+    struct list slow;    /* slow ones that end at their due_ms */
     struct list dirty;   /* sessions with output or reading to resume */
     struct list dead;    /* sessions to free at the turn's end */
 
@@ -205,6 +207,9 @@ void hub_unlive(struct sub *sub); /* leaves them; sub->pos is set */
  * enough).
  * @turn */
 int hub_older(struct waiter *w, uint64_t after, uint64_t how, struct records *ret) _must_check_;
+/* The newest records of ch in its tail, more if easy: all in (ret->from, the cursor]. False:
+ * there are none after `after`, or they are hard to find. @turn */
+bool hub_newest(struct channel *ch, uint64_t after, struct records *ret);
 void hub_older_forget(struct hub *h, const struct channel *ch);
 void waiter_add(struct waiter *w, struct session *s, struct channel *ch); /* todo, answer owed */
 void waiter_answered(struct waiter *w);

@@ -48,6 +48,16 @@ static int from_links(struct channel *ch, uint64_t after, struct records *ret)
     return rc;
 }
 
+bool hub_newest(struct channel *ch, uint64_t after, struct records *ret)
+{
+    uint64_t from = plog_view(ch->tail->p).from;
+    int rc = from_links(ch, after < from ? from : after, ret);
+
+    if (rc == -E2BIG)
+        ret->from = ch->walk.next_pos;
+    return ret->n && records_at(ret, ret->n - 1)->pos > after;
+}
+
 /* ---- a part of the plog: a busy channel, far behind ---- */
 
 struct collect {

@@ -67,6 +67,8 @@ const char *proto_close_text(int code)
         return "internal server error";
     case DISCONNECT_EXPIRED:
         return "connection expired";
+    case DISCONNECT_SLOW:
+        return "slow";
     case DISCONNECT_NO_PONG:
         return "no pong";
     case DISCONNECT_INVALID_TOKEN:

@@ -38,6 +38,7 @@ enum disconnect_code {
     DISCONNECT_SHUTDOWN = 3001,
     DISCONNECT_SERVER_ERROR = 3004,
     DISCONNECT_EXPIRED = 3005,
+    DISCONNECT_SLOW = 3008,
     DISCONNECT_INSUFFICIENT_STATE = 3010,
     DISCONNECT_NO_PONG = 3012,
     DISCONNECT_INVALID_TOKEN = 3500,
@@ -81,6 +82,11 @@ struct command {
     const void *subs; /* connect.subs; proto->connect_sub */
 };
 
+/* Records of a channel in (from, to] may be missing. to == 0: none, or not known. */
+struct proto_gap {
+    uint64_t from, to;
+};
+
 struct proto_connect {
     const char *client, *node;
     int64_t ttl_s;     /* < 0: the connection does not expire */
@@ -119,6 +125,9 @@ struct proto {
     void (*refresh)(struct buf *out, uint32_t id, bool of_sub, const char *client, int64_t ttl_s);
     void (*pong)(struct buf *out, uint32_t id); /* answer to a ping command */
     void (*push_pub)(struct buf *out, struct slice channel, const struct plog_rec *r, bool bare);
+    /* r in place of those before it */
+    void (*push_latest)(struct buf *out, struct slice channel, const struct plog_rec *r,
+                        const struct proto_gap *skipped);
     void (*push_unsubscribe)(struct buf *out, struct slice channel, int code);
     void (*ping)(struct buf *out);
 };

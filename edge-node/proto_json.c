@@ -27,24 +27,37 @@ static void reply_head(struct buf *out, uint32_t id)
     buf_byte(out, ',');
 }
 
-static void tags(struct buf *out, const struct plog_rec *r)
+static void gap(struct buf *out, const struct proto_gap *g)
+{
+    if (g->to)
+        buf_printf(out, ",\"gap\":{\"from\":%llu,\"to\":%llu}", (unsigned long long)g->from,
+                   (unsigned long long)g->to);
+}
+
+/* skipped: also as a tag, which is what an SDK hands on to its application. */
+static void tags(struct buf *out, const struct plog_rec *r, const struct proto_gap *skipped)
 {
     struct slice it = plog_rec_tags(r), name, value;
-    bool first = true;
 
     buf_lit(out, ",\"tags\":{");
     while (entry_tag_next(&it, &name, &value)) {
-        if (!first)
-            buf_byte(out, ',');
-        first = false;
+        comma(out);
         buf_json_string(out, name);
         buf_byte(out, ':');
         buf_json_string(out, value);
     }
+    if (skipped->to) {
+        comma(out);
+        buf_printf(out, "\"fanfare-gap\":\"%llu-%llu\"", (unsigned long long)skipped->from,
+                   (unsigned long long)skipped->to);
+    }
     buf_byte(out, '}');
 }
 
-static void pub_object(struct buf *out, const struct plog_rec *r, bool bare)
+static const struct proto_gap no_gap;
+
+static void pub_object(struct buf *out, const struct plog_rec *r, bool bare,
+                       const struct proto_gap *skipped)
 {
     buf_lit(out, "{\"data\":");
     switch ((enum entry_kind)r->kind) {
@@ -67,8 +80,9 @@ static void pub_object(struct buf *out, const struct plog_rec *r, bool bare)
         buf_lit(out, ",\"offset\":");
         buf_u64(out, r->pos);
     }
-    if (r->tag_count)
-        tags(out, r);
+    gap(out, skipped);
+    if (r->tag_count || skipped->to)
+        tags(out, r, skipped);
     buf_byte(out, '}');
 }
 
@@ -76,7 +90,7 @@ static void pub(struct buf *pubs, const struct plog_rec *r, bool bare)
 {
     if (pubs->n)
         buf_byte(pubs, ',');
-    pub_object(pubs, r, bare);
+    pub_object(pubs, r, bare, &no_gap);
 }
 
 static void subscribe_body(struct buf *out, const struct proto_subscribe *r)
@@ -213,7 +227,16 @@ static void push_pub(struct buf *out, struct slice channel, const struct plog_re
 {
     push_head(out, channel);
     buf_lit(out, ",\"pub\":");
-    pub_object(out, r, bare);
+    pub_object(out, r, bare, &no_gap);
+    buf_lit(out, "}}");
+}
+
+static void push_latest(struct buf *out, struct slice channel, const struct plog_rec *r,
+                        const struct proto_gap *skipped)
+{
+    push_head(out, channel);
+    buf_lit(out, ",\"pub\":");
+    pub_object(out, r, false, skipped);
     buf_lit(out, "}}");
 }
 
@@ -245,6 +268,7 @@ const struct proto proto_json = {
     .refresh = refresh,
     .pong = pong,
     .push_pub = push_pub,
+    .push_latest = push_latest,
     .push_unsubscribe = push_unsubscribe,
     .ping = ping,
 };

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sub.c: see sub.h. Everything that decides "recovered" or "told" for one subscription is here.
+ * sub.c: see sub.h. Everything that decides "recovered" or "told" in a reply is here; sub_pull.c
+ * goes on from there.
  */
 #include "edge-node/sub.h"
 
@@ -15,7 +16,6 @@
 
 /* Less than ANSWER_MS: the beacon's news is then younger than the cursor of who waited so long. */
 #define BEACON_FRESH_MS 1000
-#define REFUSED_MS      10000 /* a refusal may last so long before an answered client is told */
 
 static void sub_try(struct hub *h, struct waiter *w);
 static void sub_expire(struct hub *h, struct waiter *w);
@@ -77,15 +77,6 @@ void sub_free(struct sub *sub)
     free(sub);
     METRIC_ADD(subscriptions, -1);
     METRIC_ADD(lagging, -1);
-}
-
-void sub_lag(struct sub *sub, uint64_t pos)
-{
-    sub->pos = pos;
-    sub->behind = true;
-    hub_unlive(sub);
-    waiter_move(&sub->w, &sub->w.s->blocked);
-    session_dirty(sub->w.s); /* so that the flush asks for the client to be writable */
 }
 
 /* ---- answers ---- */
@@ -184,94 +175,6 @@ void sub_release_held(struct session *s)
     list_splice_tail(&s->h->todo, &s->held);
 }
 
-/* ---- going on ---- */
-
-/* Sends what r has after the position, as far as the client can take it and the turn may give. True
- * if all of it went: the position is then r's end. Otherwise the subscription waits. */
-static bool send_all(struct sub *sub, const struct records *r)
-{
-    struct session *s = sub->w.s;
-
-    for (size_t i = records_after(r, sub->pos); i < r->n; i++) {
-        const struct plog_rec *rec = records_at(r, i);
-        size_t before = s->out.n;
-        if (s->h->pulled >= PULL_A_TURN) {
-            waiter_put_off(&sub->w);
-            return false;
-        }
-        if (!session_can_take(s)) {
-            waiter_move(&sub->w, &s->blocked);
-            session_dirty(s);
-            return false;
-        }
-        s->proto->push_pub(&s->out, channel_name(sub->w.ch), rec, false);
-        s->h->pulled += s->out.n - before;
-        sub->pos = rec->pos;
-        session_dirty(s);
-        METRIC_ADD(deliveries, 1);
-    }
-    if (sub->pos < r->upto)
-        sub->pos = r->upto;
-    return true;
-}
-
-/* The same for the reply's first page: at most write_max bytes. It may be empty: a reply that says
- * recovered costs little, and the rest follows. */
-static void first_page(struct sub *sub, const struct records *r)
-{
-    struct session *s = sub->w.s;
-
-    for (size_t i = records_after(r, sub->pos); i < r->n; i++) {
-        size_t before = sub->first.n;
-        /* of all that this client is owed now: many channels resume in one frame */
-        if (sub->first.n + s->first_bytes + s->out.n >= (size_t)s->h->conf->write_max ||
-            s->h->pulled >= PULL_A_TURN)
-            return;
-        s->proto->pub(&sub->first, records_at(r, i), false);
-        s->h->pulled += sub->first.n - before;
-        sub->pos = records_at(r, i)->pos;
-        METRIC_ADD(deliveries, 1);
-    }
-    if (sub->pos < r->upto)
-        sub->pos = r->upto;
-}
-
-/* It got nothing more. If that lasts as deep history isn't to be had, its client asks anew. */
-static void wait_on(struct sub *sub)
-{
-    uint64_t now = sub->w.s->h->now_ms, refused = atomic_load(&sub->w.ch->tail->p->refused_ms);
-
-    sub->stuck_ms = sub->stuck_ms ? sub->stuck_ms : now;
-    if (refused && now < refused + ANSWER_MS && now >= sub->stuck_ms + REFUSED_MS)
-        sub_gap(sub);
-}
-
-/* An answered subscription goes on: to the plog's end and live, or until something is missing. */
-static void pull(struct sub *sub)
-{
-    struct tail *t = sub->w.ch->tail;
-    struct records r;
-
-    while (sub->pos < t->cursor) {
-        if (hub_older(&sub->w, sub->pos, 0, &r) != 0) {
-            wait_on(sub);
-            return;
-        }
-        sub->stuck_ms = 0;
-        if (sub->pos < r.from) {
-            plog_set_lost(t->p, r.from);
-            sub_gap(sub);
-            return;
-        }
-        if (!send_all(sub, &r))
-            return;
-    }
-    if (sub->pos == t->cursor)
-        hub_live(sub);
-    else
-        waiter_move(&sub->w, &t->waiting); /* ahead of this region: never rewound */
-}
-
 /* ---- the first answer: begin_*() is false if it waits, or failed and is gone ---- */
 
 static bool beacon_is_fresh(const struct hub *h, const struct plog *p)
@@ -321,7 +224,7 @@ static bool begin_behind(struct sub *sub)
         return false;
     if (asked < r.from)
         return begin_now(sub);
-    first_page(sub, &r);
+    sub_first_page(sub, &r);
     answer(sub, true, asked);
     return true;
 }
@@ -358,7 +261,7 @@ static void sub_try(struct hub *h, struct waiter *w)
         fail(sub, ERROR_NOT_AVAILABLE, proto_unmapped_text(view));
     } else if (sub->answered || (begin(h, sub) && !server)) {
         if (!sub->w.ch->any)
-            pull(sub);
+            sub_pull(sub);
         else if (sub->behind) /* live only: there is no position to go on from */
             sub_gap(sub);
         else

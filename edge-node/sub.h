@@ -36,8 +36,14 @@ struct sub *sub_find(const struct session *s, struct slice channel);
 void sub_free(struct sub *sub);
 /* Its records can't be had any more, or its log is gone: tells the client, then ends it. */
 void sub_gap(struct sub *sub);
-/* Fell behind at pos: continues when the client can take more. */
+/* A live one fell behind at pos; the caller moves it to where it waits. */
+void sub_behind(struct sub *sub, uint64_t pos);
+/* The same, as its client can take no more: it waits for that, by its namespace's slow_clients. */
 void sub_lag(struct sub *sub, uint64_t pos);
+/* An answered subscription goes on: to the plog's end and live, or until something is missing. */
+void sub_pull(struct sub *sub);
+/* What of r fits into the reply; sub->pos moves. */
+void sub_first_page(struct sub *sub, const struct records *r);
 /* For the connect reply. */
 void sub_result(const struct sub *sub, struct buf *subs);
 /* It is out: the subscriptions that waited for it go on. */

@@ -35,7 +35,7 @@ static void unlive_all(struct hub *h, struct tail *t, uint64_t pos)
     list_for_each(ch, &t->channels, in_tail) {
         while (ch->live) {
             struct sub *sub = ch->slots[ch->live - 1].sub;
-            sub_lag(sub, pos);
+            sub_behind(sub, pos);
             waiter_move(&sub->w, &h->todo);
         }
     }
@@ -160,7 +160,7 @@ static void try_waiters(struct hub *h)
     h->pulled = 0;
     while ((w = list_first(&now, struct waiter, node))) {
         list_del(&w->node);
-        if (h->pulled >= PULL_A_TURN && list_is_empty(&w->due_node)) {
+        if (h->pulled >= PULL_A_TURN && (w->slow || list_is_empty(&w->due_node))) {
             list_add_tail(&h->todo, &w->node); /* owed no answer: it can only wait */
             continue;
         }
@@ -216,6 +216,22 @@ static void expire(struct hub *h)
     }
 }
 
+/* Its client still can't take more, or can't again: one that waits for older records isn't slow. */
+static void end_slow(struct hub *h)
+{
+    struct waiter *w, *tmp;
+
+    list_for_each_safe(w, tmp, &h->slow, due_node) {
+        if (w->due_ms > h->now_ms || session_can_take(w->s))
+            continue;
+        list_del(&w->due_node);
+        if (w->s->state >= SESSION_CLOSING)
+            continue; /* by another of its subscriptions */
+        METRIC_ADD(slow_disconnects, 1);
+        session_close(w->s, DISCONNECT_SLOW);
+    }
+}
+
 static void retry_tails(struct hub *h)
 {
     for (uint32_t i = 0; i < FEED_PLOGS_MAX; i++)
@@ -244,6 +260,7 @@ void hub_tick(struct hub *h, uint64_t now_ms)
     h->turn++;
     turns_begin(h->turns, h->index);
     expire(h);
+    end_slow(h);
     list_splice_tail(&h->todo, &h->waiting);
     retry_tails(h);
     wheel_run(&h->wheel, now_ms, session_on_timer);

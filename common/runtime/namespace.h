@@ -38,6 +38,12 @@ enum ns_tombstone {
     NS_TOMBSTONE_SKIP
 };
 
+enum ns_slow {
+    NS_SLOW_CATCH_UP,
+    NS_SLOW_LATEST,
+    NS_SLOW_DISCONNECT
+};
+
 /* The rows of namespace.def. */
 struct namespace_conf {
     char *topic;
@@ -50,6 +56,8 @@ struct namespace_conf {
     int on_tombstone;            /* enum ns_tombstone */
     struct conf_strings headers; /* allow-list of Kafka headers that travel as tags */
     bool anonymous;              /* may be subscribed without a token's permission */
+    int slow_clients;            /* enum ns_slow */
+    int64_t slow_time;           /* ms */
     bool history;                /* may the history command be used */
 };
 extern const struct conf_spec namespace_specs[];

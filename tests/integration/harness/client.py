@@ -10,7 +10,9 @@ import asyncio
 import contextlib
 import itertools
 import json
+import socket
 import time
+import urllib.parse
 from collections import defaultdict
 
 import websockets
@@ -53,6 +55,16 @@ class FanClient:
         settings = {"compression": None, "ping_interval": None, "max_size": None, "max_queue": 4}
         ws = await ws_connect(url, open_timeout=scaled(10), **(settings | options))
         return cls(ws, auto_pong)
+
+    @classmethod
+    async def connect_slow(cls, url, **options):
+        """As connect(), with a socket that takes little: the server soon sees a client that doesn't read."""
+        where = urllib.parse.urlsplit(url)
+        sock = socket.socket()
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # before connect: it bounds the window
+        sock.setblocking(False)
+        await asyncio.get_running_loop().sock_connect(sock, (where.hostname, where.port))
+        return await cls.connect(url, sock=sock, max_queue=1, **options)
 
     @classmethod
     async def connect(cls, url, token=None, data=None, subs=None, name="test", **options):
