@@ -6,6 +6,8 @@
 
 #include "edge-node/feed.h"
 
+const struct proto_gap proto_no_gap = {0, 0};
+
 const char *proto_error_text(int code)
 {
     switch ((enum proto_error)code) {

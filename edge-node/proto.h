@@ -86,6 +86,7 @@ struct command {
 struct proto_gap {
     uint64_t from, to;
 };
+extern const struct proto_gap proto_no_gap;
 
 struct proto_connect {
     const char *client, *node;
@@ -98,6 +99,7 @@ struct proto_subscribe {
     struct slice epoch; /* empty: not recoverable */
     uint64_t offset;
     bool recoverable, was_recovering, recovered;
+    struct proto_gap gap;
     int64_t ttl_s;     /* < 0: does not expire */
     struct slice pubs; /* encoded by proto->pub */
 };
@@ -128,7 +130,9 @@ struct proto {
     /* r in place of those before it */
     void (*push_latest)(struct buf *out, struct slice channel, const struct plog_rec *r,
                         const struct proto_gap *skipped);
-    void (*push_unsubscribe)(struct buf *out, struct slice channel, int code);
+    void (*push_unsubscribe)(struct buf *out, struct slice channel, int code,
+                             const struct proto_gap *gap);
+    void (*push_gap)(struct buf *out, struct slice channel, const struct proto_gap *gap);
     void (*ping)(struct buf *out);
 };
 

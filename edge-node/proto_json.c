@@ -29,9 +29,11 @@ static void reply_head(struct buf *out, uint32_t id)
 
 static void gap(struct buf *out, const struct proto_gap *g)
 {
-    if (g->to)
-        buf_printf(out, ",\"gap\":{\"from\":%llu,\"to\":%llu}", (unsigned long long)g->from,
-                   (unsigned long long)g->to);
+    if (!g->to)
+        return;
+    comma(out);
+    buf_printf(out, "\"gap\":{\"from\":%llu,\"to\":%llu}", (unsigned long long)g->from,
+               (unsigned long long)g->to);
 }
 
 /* skipped: also as a tag, which is what an SDK hands on to its application. */
@@ -53,8 +55,6 @@ static void tags(struct buf *out, const struct plog_rec *r, const struct proto_g
     }
     buf_byte(out, '}');
 }
-
-static const struct proto_gap no_gap;
 
 static void pub_object(struct buf *out, const struct plog_rec *r, bool bare,
                        const struct proto_gap *skipped)
@@ -90,7 +90,7 @@ static void pub(struct buf *pubs, const struct plog_rec *r, bool bare)
 {
     if (pubs->n)
         buf_byte(pubs, ',');
-    pub_object(pubs, r, bare, &no_gap);
+    pub_object(pubs, r, bare, &proto_no_gap);
 }
 
 static void subscribe_body(struct buf *out, const struct proto_subscribe *r)
@@ -116,6 +116,7 @@ static void subscribe_body(struct buf *out, const struct proto_subscribe *r)
         comma(out);
         buf_lit(out, "\"recovered\":true");
     }
+    gap(out, &r->gap);
     if (r->ttl_s >= 0) {
         comma(out);
         buf_printf(out, "\"expires\":true,\"ttl\":%lld", (long long)r->ttl_s);
@@ -227,7 +228,7 @@ static void push_pub(struct buf *out, struct slice channel, const struct plog_re
 {
     push_head(out, channel);
     buf_lit(out, ",\"pub\":");
-    pub_object(out, r, bare, &no_gap);
+    pub_object(out, r, bare, &proto_no_gap);
     buf_lit(out, "}}");
 }
 
@@ -240,11 +241,21 @@ static void push_latest(struct buf *out, struct slice channel, const struct plog
     buf_lit(out, "}}");
 }
 
-static void push_unsubscribe(struct buf *out, struct slice channel, int code)
+static void push_unsubscribe(struct buf *out, struct slice channel, int code,
+                             const struct proto_gap *missing)
 {
     push_head(out, channel);
-    buf_printf(out, ",\"unsubscribe\":{\"code\":%d,\"reason\":\"%s\"}}}", code,
+    buf_printf(out, ",\"unsubscribe\":{\"code\":%d,\"reason\":\"%s\"", code,
                proto_close_text(code));
+    gap(out, missing);
+    buf_lit(out, "}}}");
+}
+
+static void push_gap(struct buf *out, struct slice channel, const struct proto_gap *missing)
+{
+    push_head(out, channel);
+    gap(out, missing);
+    buf_lit(out, "}}");
 }
 
 static void ping(struct buf *out)
@@ -270,5 +281,6 @@ const struct proto proto_json = {
     .push_pub = push_pub,
     .push_latest = push_latest,
     .push_unsubscribe = push_unsubscribe,
+    .push_gap = push_gap,
     .ping = ping,
 };

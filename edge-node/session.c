@@ -206,7 +206,7 @@ static void expire_subs(struct session *s)
         next = sub->next;
         if (!is_expired(sub->exp_s))
             continue;
-        s->proto->push_unsubscribe(&s->out, channel_name(sub->w.ch), UNSUB_EXPIRED);
+        s->proto->push_unsubscribe(&s->out, channel_name(sub->w.ch), UNSUB_EXPIRED, &proto_no_gap);
         session_dirty(s);
         sub_free(sub);
     }

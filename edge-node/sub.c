@@ -98,7 +98,7 @@ static void fail(struct sub *sub, int code, const char *text)
     sub_free(sub);
 }
 
-void sub_gap(struct sub *sub)
+void sub_gap(struct sub *sub, const struct proto_gap *gap)
 {
     struct session *s = sub->w.s;
 
@@ -108,11 +108,13 @@ void sub_gap(struct sub *sub)
     }
     METRIC_ADD(gaps, 1);
     if (sub->server) {
+        if (gap->to) /* a close frame has no room for it */
+            s->proto->push_gap(&s->out, channel_name(sub->w.ch), gap);
         session_close(s, DISCONNECT_INSUFFICIENT_STATE);
         sub_free(sub);
         return;
     }
-    s->proto->push_unsubscribe(&s->out, channel_name(sub->w.ch), UNSUB_INSUFFICIENT);
+    s->proto->push_unsubscribe(&s->out, channel_name(sub->w.ch), UNSUB_INSUFFICIENT, gap);
     session_dirty(s);
     sub_free(sub);
 }
@@ -127,6 +129,7 @@ static struct proto_subscribe result_of(const struct sub *sub, uint64_t offset)
         .recoverable = !any,
         .was_recovering = sub->recover,
         .recovered = sub->told,
+        .gap = sub->has_gap ? (struct proto_gap){sub->gap_from, offset} : proto_no_gap,
         .ttl_s = sub->exp_s ? auth_ttl(sub->exp_s) : -1,
         .pubs = buf_as_slice(&sub->first),
     };
@@ -146,7 +149,7 @@ static void answer(struct sub *sub, bool recovered, uint64_t offset)
     else if (sub->recover)
         METRIC_ADD(not_recovered, 1);
     if (sub->server) {
-        sub->asked = offset;
+        sub->told_at = offset;
         s->first_bytes += (uint32_t)sub->first.n;
         waiter_move(&sub->w, &s->held);
         session_sub_answered(s);
@@ -160,7 +163,7 @@ static void answer(struct sub *sub, bool recovered, uint64_t offset)
 
 void sub_result(const struct sub *sub, struct buf *subs)
 {
-    struct proto_subscribe r = result_of(sub, sub->asked);
+    struct proto_subscribe r = result_of(sub, sub->told_at);
 
     sub->w.s->proto->sub_result(subs, channel_name(sub->w.ch), &r);
 }
@@ -177,6 +180,12 @@ void sub_release_held(struct session *s)
 
 /* ---- the first answer: begin_*() is false if it waits, or failed and is gone ---- */
 
+/* Is its cursor one of the log that is there now? */
+static bool is_of_log(const struct sub *sub)
+{
+    return sub->recover && !sub->foreign && !strcmp(sub->epoch, sub->w.ch->tail->p->log);
+}
+
 static bool beacon_is_fresh(const struct hub *h, const struct plog *p)
 {
     uint64_t seen = atomic_load(&p->beacon_ms);
@@ -188,11 +197,13 @@ static bool beacon_is_fresh(const struct hub *h, const struct plog *p)
 static bool begin_now(struct sub *sub)
 {
     struct tail *t = sub->w.ch->tail;
-    uint64_t end = atomic_load(&t->p->kafka_end);
+    uint64_t end = atomic_load(&t->p->kafka_end), asked = sub->pos;
 
     sub->pos = t->cursor;
     if (atomic_load(&t->p->beacon_state) == BEACON_REBUILD && end > sub->pos)
         sub->pos = end;
+    sub->has_gap = is_of_log(sub) && asked < sub->pos;
+    sub->gap_from = asked;
     answer(sub, false, sub->pos);
     return true;
 }
@@ -237,7 +248,7 @@ static bool begin(struct hub *h, struct sub *sub)
         answer(sub, false, 0);
         return true;
     }
-    if (!sub->recover || sub->foreign || strcmp(sub->epoch, t->p->log) != 0)
+    if (!is_of_log(sub))
         return begin_now(sub);
     if (sub->pos > t->cursor)
         return begin_ahead(h, sub);
@@ -256,14 +267,14 @@ static void sub_try(struct hub *h, struct waiter *w)
     if (rc == -EAGAIN) {
         waiter_move(w, sub->w.ch->tail ? &sub->w.ch->tail->waiting : &h->waiting);
     } else if (rc == -ESTALE || (rc && sub->answered)) {
-        sub_gap(sub);
+        sub_gap(sub, &proto_no_gap);
     } else if (rc) {
         fail(sub, ERROR_NOT_AVAILABLE, proto_unmapped_text(view));
     } else if (sub->answered || (begin(h, sub) && !server)) {
         if (!sub->w.ch->any)
             sub_pull(sub);
         else if (sub->behind) /* live only: there is no position to go on from */
-            sub_gap(sub);
+            sub_gap(sub, &proto_no_gap);
         else
             hub_live(sub);
     }
@@ -293,7 +304,7 @@ static void sub_expire(struct hub *h, struct waiter *w)
     struct tail *t = sub->w.ch->tail;
     bool server = sub->server;
 
-    if (!t || !t->ready || !sub->recover || sub->foreign || strcmp(sub->epoch, t->p->log) != 0)
+    if (!t || !t->ready || !is_of_log(sub))
         fail(sub, ERROR_INTERNAL, NULL);
     else if (sub->pos <= t->cursor)
         expire_behind(h, sub);

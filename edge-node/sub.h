@@ -16,14 +16,16 @@ struct sub {
     struct sub *next;
     uint64_t pos;      /* everything up to here was sent; kept only while not live */
     uint64_t stuck_ms; /* since when it waits for older records; 0: it got some */
-    uint64_t asked;    /* server-side: the offset to tell in the connect reply */
+    uint64_t told_at;  /* server-side: the offset to tell in the connect reply */
+    uint64_t gap_from; /* has_gap: what lies between this and that offset may be missing */
     uint32_t slot;     /* index in ch->slots while live */
     uint32_t cmd_id;
     int64_t exp_s; /* of its token; 0: never */
     bool live, answered, server;
     bool recover, foreign; /* as asked; foreign: its epoch can't be this log's */
     bool told;             /* server-side result: recovered */
-    bool behind;           /* has been live, and fell behind */
+    bool has_gap;
+    bool behind; /* has been live, and fell behind */
     char epoch[LOG_ID_LEN + 1];
     struct buf first; /* server-side: publications for the connect reply */
 };
@@ -35,7 +37,7 @@ struct sub *sub_find(const struct session *s, struct slice channel);
 /* Ends it without a word. */
 void sub_free(struct sub *sub);
 /* Its records can't be had any more, or its log is gone: tells the client, then ends it. */
-void sub_gap(struct sub *sub);
+void sub_gap(struct sub *sub, const struct proto_gap *gap);
 /* A live one fell behind at pos; the caller moves it to where it waits. */
 void sub_behind(struct sub *sub, uint64_t pos);
 /* The same, as its client can take no more: it waits for that, by its namespace's slow_clients. */

@@ -160,7 +160,7 @@ static void wait_on(struct sub *sub)
 
     sub->stuck_ms = sub->stuck_ms ? sub->stuck_ms : now;
     if (refused && now < refused + ANSWER_MS && now >= sub->stuck_ms + REFUSED_MS)
-        sub_gap(sub);
+        sub_gap(sub, NULL); /* nothing is lost: it asks again */
 }
 
 /* The next step towards the tail's cursor; false: it waits, or was told a gap and is gone. */
@@ -177,8 +177,9 @@ static bool step(struct sub *sub)
     }
     sub->stuck_ms = 0;
     if (sub->pos < r.from) {
+        const struct proto_gap gap = {sub->pos, r.from};
         plog_set_lost(t->p, r.from);
-        sub_gap(sub);
+        sub_gap(sub, &gap);
         return false;
     }
     return is_skipping(sub) ? send_last(sub, &r) : send_all(sub, &r);

@@ -70,7 +70,7 @@ static void tell_gap(struct hub *h, const struct plog *p, bool only_any)
         for (sub = s->subs; sub; sub = next) {
             next = sub->next;
             if (channel_reads(sub->w.ch, p) && (sub->w.ch->any || !only_any))
-                sub_gap(sub);
+                sub_gap(sub, &proto_no_gap);
         }
         if (!only_any)
             history_log_ends(s, p);

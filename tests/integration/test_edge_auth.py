@@ -119,6 +119,8 @@ async def test_server_side_channels_recover(edge, fake_log, fan):
     fake_log.lose("a", 3)
     fake_log.append([("a", 13)])
     assert (await again.wait_closed())[0] == 3010
+    lost = {"from": again.cursor("a")[0], "to": fake_log.last[fake_log.partition("a")] - 1}
+    assert again.pushes == [{"channel": "a", "gap": lost}]
 
 
 async def test_subscription_tokens(edge, fake_log, fan):

@@ -198,6 +198,7 @@ async def test_a_superseded_log_is_told(edges, fake_log, redis, fan):
         assert push["unsubscribe"] == {"code": 2500, "reason": "insufficient state"}
         sub = await client.subscribe("a", *client.cursor("a"))
         assert not sub.get("recovered") and sub["epoch"] == newer.log != fake_log.log
+        assert "gap" not in sub  # positions of two logs have nothing between them
         newer.append(numbers(50, 1))
         await client.wait_pubs("a", 2)
     assert got(client) == [0, 50]
@@ -211,7 +212,8 @@ async def test_a_hole_is_told(edges, fake_log, fan):
     fake_log.lose("a", 5)  # five records that never came here, and that Kafka has no more
     fake_log.append(numbers(6, 1))
     push = await client.wait_push("unsubscribe")
-    assert push["unsubscribe"]["code"] == 2500
+    gap = {"from": 1, "to": 6}
+    assert push["unsubscribe"] == {"code": 2500, "reason": "insufficient state", "gap": gap}
     assert got(client) == [0]
     sub = await client.subscribe("a", *client.cursor("a"))
-    assert not sub.get("recovered")
+    assert not sub.get("recovered") and sub["gap"] == {"from": 1, "to": sub["offset"]}

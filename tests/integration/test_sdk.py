@@ -143,6 +143,64 @@ async def test_told_when_the_stream_was_trimmed(sdk, edges, fake_log, gates):
     assert got(sdk, "a") == [0, 1, 2, 3, 4, 105, 106, 107]
 
 
+async def test_told_of_a_hole_under_it(sdk, edges, fake_log):
+    """An unsubscribe push and the reply to the next subscribe, both with a `gap` that SDKs don't know."""
+    await join(sdk, edges())
+    fake_log.append(numbers(0, 5))
+    await sdk.wait_pubs("a", 5)
+    fake_log.lose("a", 3)
+    fake_log.append(numbers(8, 1))
+    back = await sdk.event("subscribed", count=2, channel="a")
+    assert back["was_recovering"] and not back["recovered"]
+    assert sdk.all("subscribing", channel="a", code=2500)
+    fake_log.append(numbers(9, 3))
+    await sdk.wait_pubs("a", 8)
+    assert got(sdk, "a") == [0, 1, 2, 3, 4, 9, 10, 11]
+    assert not sdk.all("error") and not sdk.all("disconnected")
+
+
+async def choke(edge, gate, log, metric):
+    """Nothing reaches the SDK any more, and records come until the edge has counted it (the kernel takes
+    some MB at first, and some more when it notices). Returns how many there are then."""
+    gate.silence()
+    filler, count = "x" * 4000, 0
+    while not edge.metrics().total(metric):
+        log.append([("a", {"n": n, "filler": filler}) for n in range(count, count + 100)])
+        count += 100
+        await asyncio.sleep(0.01)
+        assert count < 20000, "it takes and takes"
+    return count
+
+
+async def test_slow_and_closed_it_resumes(sdk, edges, fake_log, gates):
+    edge = edges(namespaces={"": {"topic": "t", "slow_clients": "disconnect", "slow_time": "300ms"}})
+    gate = await gates(edge)
+    await join(sdk, gate)
+    end = await choke(edge, gate, fake_log, "fanfare_edge_slow_disconnects_total")
+    gate.silence(False)
+    await sdk.event("connecting", code=3008, reason="slow", timeout=30)
+    back = await sdk.event("subscribed", count=2, channel="a", timeout=30)
+    assert back["recovered"]
+    await sdk.wait_pubs("a", end, timeout=30)
+    assert got(sdk, "a") == list(range(end))
+    assert not sdk.all("disconnected")
+
+
+async def test_slow_and_given_the_latest(sdk, edges, fake_log, gates):
+    edge = edges(namespaces={"": {"topic": "t", "slow_clients": "latest"}})
+    gate = await gates(edge)
+    await join(sdk, gate)
+    end = await choke(edge, gate, fake_log, "fanfare_edge_slow_total")
+    fake_log.append(numbers(end, 1))
+    gate.silence(False)
+    await sdk.until(lambda: end in got(sdk, "a"), "the latest record", 30)
+    numbers_got = got(sdk, "a")
+    assert numbers_got == sorted(set(numbers_got)) and len(numbers_got) < end
+    skips = [p for p in sdk.pubs("a") if "fanfare-gap" in p["tags"]]
+    assert skips or sdk.name == "python"  # which keeps no tags
+    assert not sdk.all("error") and not sdk.all("disconnected")
+
+
 async def test_told_when_the_log_is_another(sdk, edges, fake_log, redis, gates):
     gate = await gates(edges())
     await join(sdk, gate)

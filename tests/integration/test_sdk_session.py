@@ -69,6 +69,25 @@ async def test_server_side_subscriptions_recover(sdk, edges, fake_log, gates):
     assert all(p["server"] for p in sdk.pubs("a"))
 
 
+async def test_server_side_subscription_is_told(sdk, edges, fake_log):
+    """A push with nothing but a `gap` stands before the close: SDKs don't know it, and reconnect."""
+    edge = edges(anonymous=False, token_hmac_secret=SECRET)
+    await sdk.create(edge.url, token=token(channels=["a"]))
+    await sdk.connect()
+    await sdk.event("server_subscribed", channel="a")
+    fake_log.append(numbers(0, 5))
+    await sdk.wait_pubs("a", 5)
+    fake_log.lose("a", 3)
+    fake_log.append(numbers(8, 1))
+    await sdk.event("connecting", code=3010)
+    back = await sdk.event("server_subscribed", count=2, channel="a")
+    assert back["was_recovering"] and not back["recovered"]
+    fake_log.append(numbers(9, 3))
+    await sdk.wait_pubs("a", 8)
+    assert got(sdk, "a") == [0, 1, 2, 3, 4, 9, 10, 11]
+    assert not sdk.all("error") and not sdk.all("disconnected")
+
+
 async def test_tokens_are_refreshed(sdk, edges, fake_log):
     """Connection and subscription tokens that live three seconds: nothing ends, nothing is lost."""
     edge = edges(

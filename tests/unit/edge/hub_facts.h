@@ -46,8 +46,8 @@ struct client {
 };
 
 struct totals {
-    size_t pubs, any_pubs, chokes, recovered, told, unsubscribed, closed, errors, logs, histories,
-        refused;
+    size_t pubs, any_pubs, chokes, recovered, told, gaps, unsubscribed, closed, errors, logs,
+        histories, refused;
 };
 
 static struct fake x;

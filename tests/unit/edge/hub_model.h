@@ -52,6 +52,36 @@ static void on_pub(struct client *c, size_t ch, const struct json *pub)
     sum.pubs++;
 }
 
+/* A reply that doesn't recover names what lies between the cursor and where pushes go on, if both
+ * are of one log. */
+static void check_gap_of_reply(const struct model_sub *m, const struct json *r)
+{
+    const struct json *gap = json_get(r, "gap");
+    uint64_t offset = number_of(r, "offset");
+
+    if (m->recover && log_of(r) == m->log && m->cursor < offset) {
+        assert_non_null(gap);
+        assert_int_equal(number_of(gap, "from"), m->cursor);
+        assert_int_equal(number_of(gap, "to"), offset);
+        sum.gaps++;
+    } else {
+        assert_null(gap);
+    }
+}
+
+/* What a push names is behind all that came, and really has a loss in it. */
+static void check_gap_of_push(const struct model_sub *m, size_t ch, const struct json *gap)
+{
+    const struct fake_stream *s = stream_of(m->log, ch);
+    uint64_t from = number_of(gap, "from"), to = number_of(gap, "to");
+    const struct fake_rec *next = next_rec(s, ch, m->cursor);
+
+    assert_true(m->cursor <= from && from < to);
+    assert_true(!next || next->pos > from);
+    assert_true(has_gap(s, from, to));
+    sum.gaps++;
+}
+
 static void on_any_subscribed(struct model_sub *m)
 {
     if (m->log != x.feed.log)
@@ -83,6 +113,7 @@ static void on_subscribed(struct client *c, size_t ch, const struct json *r)
     } else {
         assert_true(!m->recover || log_of(r) != m->log || may_be_told(m, ch));
         assert_null(pubs);
+        check_gap_of_reply(m, r);
         sum.told += m->recover;
         m->log = log_of(r);
         m->cursor = number_of(r, "offset");
@@ -93,6 +124,7 @@ static void on_subscribed(struct client *c, size_t ch, const struct json *r)
 
 static void on_push(struct client *c, const struct json *push)
 {
+    const struct json *gap;
     struct slice name;
     size_t ch;
 
@@ -102,8 +134,16 @@ static void on_push(struct client *c, const struct json *push)
         on_pub(c, ch, json_get(push, "pub"));
         return;
     }
+    gap = json_get(push, "unsubscribe");
+    gap = json_get(gap ? gap : push, "gap");
+    if (gap)
+        check_gap_of_push(&c->subs[ch], ch, gap);
+    if (c->subs[ch].server) { /* its connection is closed */
+        assert_non_null(gap);
+        return;
+    }
     assert_non_null(json_get(push, "unsubscribe"));
-    assert_true(c->subs[ch].active && !c->subs[ch].server);
+    assert_true(c->subs[ch].active);
     assert_true(ch >= PLAIN || may_be_told(&c->subs[ch], ch));
     c->subs[ch].active = c->subs[ch].asked = false;
     sum.unsubscribed++;

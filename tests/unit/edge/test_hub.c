@@ -82,7 +82,9 @@ static void test_trimmed(void **state)
     {
         char expect[200];
         snprintf(expect, sizeof(expect),
-                 "{\"id\":2,\"subscribe\":{" HEAD ",\"offset\":%llu,\"was_recovering\":true}}\n",
+                 "{\"id\":2,\"subscribe\":{" HEAD ",\"offset\":%llu,\"was_recovering\":true,"
+                 "\"gap\":{\"from\":%llu,\"to\":%llu}}}\n",
+                 (unsigned long long)s->last, (unsigned long long)s->v[s->n - 7].pos,
                  (unsigned long long)s->last);
         assert_string_equal(take_text(&c), expect);
     }

@@ -123,7 +123,7 @@ static void test_hole_later(void **state)
     fake_settle(&x);
     assert_string_equal(take_text(&c),
                         "{\"push\":{\"channel\":\"a\",\"unsubscribe\":{\"code\":2500,"
-                        "\"reason\":\"insufficient state\"}}}\n");
+                        "\"reason\":\"insufficient state\",\"gap\":{\"from\":101,\"to\":103}}}}\n");
     end();
 }
 
@@ -209,7 +209,8 @@ static void test_server_side(void **state)
     fake_lose(&x, "a");
     fake_write(&x, "a", 1, true);
     fake_settle(&x);
-    assert_string_equal(take_text(&c), "");
+    assert_string_equal(take_text(&c),
+                        "{\"push\":{\"channel\":\"a\",\"gap\":{\"from\":106,\"to\":107}}}\n");
     assert_int_equal(c.close_code, DISCONNECT_INSUFFICIENT_STATE);
     end_server_side();
 }

@@ -218,7 +218,7 @@ static void check_totals(void)
         sum.pubs, sum.any_pubs, sum.recovered, sum.told, sum.unsubscribed, sum.closed, sum.errors,
         sum.logs, sum.histories, sum.refused);
     assert_true(sum.pubs > 10000 && sum.any_pubs > 1000 && sum.chokes > 100);
-    assert_true(sum.recovered > 100 && sum.told > 10 && sum.unsubscribed > 10);
+    assert_true(sum.recovered > 100 && sum.told > 10 && sum.gaps > 10 && sum.unsubscribed > 10);
     assert_true(sum.closed > 10 && sum.logs > 5 && sum.histories > 100);
     assert_true(sum.errors < sum.recovered / 4 && sum.refused < sum.histories / 2);
 }

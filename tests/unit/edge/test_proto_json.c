@@ -238,7 +238,7 @@ static void test_messages_are_joined(void **state)
     proto_json.ping(&out);
     proto_json.pong(&out, 4);
     proto_json.unsubscribe(&out, 5);
-    proto_json.push_unsubscribe(&out, SLICE("c"), UNSUB_EXPIRED);
+    proto_json.push_unsubscribe(&out, SLICE("c"), UNSUB_EXPIRED, &proto_no_gap);
     proto_json.history(&out, 6, SLICE("ep"), 9, SLICE(""));
     buf_byte(&out, '\0');
     assert_string_equal(
