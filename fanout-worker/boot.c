@@ -18,6 +18,8 @@
 #define STREAMS_BYTES MIB(256) /* all streams together where Redis has no bound either */
 #define STREAM_MIN    KIB(256)
 #define HISTORY_BYTES MIB(32)
+#define INDEXES_BYTES MIB(32)
+#define INDEX_MIN     KIB(64)
 
 int64_t boot_info_number(struct slice info, const char *name)
 {
@@ -48,6 +50,16 @@ int64_t boot_stream_bytes(int64_t configured, int64_t maxmemory, int32_t partiti
     if (configured > 0)
         return configured;
     return each < (int64_t)STREAM_MIN ? (int64_t)STREAM_MIN : each;
+}
+
+int64_t boot_index_bytes(int64_t configured, int64_t maxmemory, int32_t partitions)
+{
+    int64_t all = maxmemory > 0 ? maxmemory / 20 : (int64_t)INDEXES_BYTES;
+    int64_t each = all / (partitions > 0 ? partitions : 1);
+
+    if (configured > 0)
+        return configured;
+    return each < (int64_t)INDEX_MIN ? (int64_t)INDEX_MIN : each;
 }
 
 int64_t boot_history_bytes(int64_t configured, int64_t maxmemory)

@@ -36,5 +36,7 @@ void boot_done(struct boot *bt); /* what was taken out (set to NULL) isn't freed
 int64_t boot_info_number(struct slice info, const char *name);
 /* Pure: the bound of one stream. */
 int64_t boot_stream_bytes(int64_t configured, int64_t maxmemory, int32_t partitions);
+/* Pure: the bound of one last-position index. */
+int64_t boot_index_bytes(int64_t configured, int64_t maxmemory, int32_t partitions);
 /* Pure: the bound of deep history. */
 int64_t boot_history_bytes(int64_t configured, int64_t maxmemory);

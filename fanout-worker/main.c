@@ -87,6 +87,7 @@ static int start(struct worker *w, char why[BOOT_WHY])
         .scripts = &bt->scripts,
         .cluster = bt->cluster,
         .stream_bytes = bt->stream_bytes,
+        .index_bytes = boot_index_bytes(w->conf.index_bytes, bt->maxmemory, bt->partitions),
         .metrics = &w->metrics,
         .status = &w->status,
     };

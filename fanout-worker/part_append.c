@@ -133,6 +133,7 @@ static void send_batch(void *arg, struct append_batch *take_b, const struct appe
     PUMP_METRIC(pu, appends, 1);
     PUMP_METRIC(pu, bytes, load->data->n);
     pump_eval(pu, p->oom ? SCRIPT_APPEND_OOM : SCRIPT_APPEND, on_append, take_b, (int)argc, argv);
+    part_index_sent(p);
 }
 
 static void wait_answer(void *arg)

@@ -68,6 +68,8 @@ static bool carry(struct part *p, const struct source_record *r)
         return true;
     PUMP_METRIC(p->pu, markers, e.marker);
     e.pos = (uint64_t)r->offset + 1;
+    must(p->ix.at == p->ap.chain);
+    index_note(&p->ix, e.channel, e.pos); /* first: adding may send */
     append_add(&p->ap, &e);
     return true;
 }

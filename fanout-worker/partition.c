@@ -65,6 +65,7 @@ struct part *part_get(struct topic *t, int32_t partition)
     p->id = (struct source_id){t->index, partition};
     p->seen = p->guard = -1;
     append_init(&p->ap, &p->pu->limits, &part_append_io, p);
+    index_init(&p->ix, &part_index_io, p);
     ev_timer_init(&p->retry, on_retry, 0, 0);
     p->retry.data = p;
     name_keys(p);
@@ -75,6 +76,7 @@ struct part *part_get(struct topic *t, int32_t partition)
 void part_free(struct part *p)
 {
     append_done(&p->ap);
+    index_done(&p->ix);
     free(p);
 }
 
@@ -100,6 +102,7 @@ void part_detach(struct part *p)
         p->pu->src->ops->stop(p->pu->src, p->id);
     p->token++;
     append_reset(&p->ap);
+    index_reset(&p->ix);
     part_set_held(p, false);
     part_set_state(p, PART_HOLD);
 }
@@ -240,6 +243,7 @@ static void run(struct part *p, const struct attach_plan *plan)
     int rc;
 
     append_begin(&p->ap, p->last, plan->chain);
+    index_begin(&p->ix, plan->chain);
     p->ap.acked_fp = p->last_fp;
     p->ap.has_fp = p->last && p->has_fp;
     p->next = plan->start;

@@ -36,6 +36,7 @@ struct pump_opts {
     const struct scripts *scripts;        /* copied */
     const char *cluster;
     int64_t stream_bytes; /* bound of one stream */
+    int64_t index_bytes;  /* bound of one last-position index, its forerunner included */
     struct worker_metrics *metrics;
     struct worker_status *status;
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * pump_impl.h: what the pump's files share: pump.c (loop, events), partition.c (one partition's
- * life), pump_redis.c (the connection), topic.c, beacon.c.
+ * life), part_*.c, pump_redis.c (the connection), topic.c, beacon.c.
  *
  * Everything here belongs to the pump's thread. A partition, once made, lives until the pump ends,
  * so callbacks may point at it; `token` tells a late one.
@@ -16,6 +16,7 @@
 #include "fanout-worker/append.h"
 #include "fanout-worker/attach.h"
 #include "fanout-worker/history.h"
+#include "fanout-worker/index.h"
 #include "fanout-worker/pump.h"
 #include "fanout-worker/record.h"
 #include "fanout-worker/source.h"
@@ -40,6 +41,8 @@ struct part {
     enum part_state state;
     uint64_t token; /* grows with each detach */
     struct append ap;
+    struct index ix;
+    bool index_due; /* to be flushed when the open batch has left */
     struct record_rules rules;
     char stream[KEY_MAX], side[KEY_MAX];
     uint64_t last; /* PART_LAST, PART_FACTS: what Redis said */
@@ -145,6 +148,11 @@ bool part_commit(struct part *p, struct source_commit *ret);
 /* part_append.c */
 extern const struct append_io part_append_io;
 void part_append_error(struct part *p, const struct redis_reply *reply);
+
+/* part_index.c */
+extern const struct index_io part_index_io;
+void part_index_tick(struct part *p); /* every 250 ms */
+void part_index_sent(struct part *p); /* the open batch has left */
 
 /* pump_redis.c */
 void pump_redis_connect(struct pump *pu);

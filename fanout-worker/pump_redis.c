@@ -134,7 +134,8 @@ void pump_eval(struct pump *pu, enum script which, redis_reply_fn *fn, void *arg
     all[0] = SLICE("EVALSHA");
     all[1] = (struct slice){pu->scripts.sha[which], SCRIPT_SHA_LEN};
     memcpy(all + 2, argv, (size_t)argc * sizeof(*argv));
-    if (which == SCRIPT_APPEND) /* append's wait() says when an answer matters */
+    /* append's wait() says when an answer matters; an index's never does */
+    if (which == SCRIPT_APPEND || which == SCRIPT_INDEX_ADD)
         redis_cmd_relaxed(pu->redis, fn, arg, argc + 2, all);
     else
         redis_cmd(pu->redis, fn, arg, argc + 2, all);

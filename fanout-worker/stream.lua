@@ -1,7 +1,11 @@
 -- SPDX-License-Identifier: Apache-2.0
--- stream.lua: what append.lua, append_oom.lua and last.lua begin with (joined when they are built in).
--- The side hash keeps the last position because XINFO copies whole entries. Both keys or none: a side
--- hash without its stream is deleted; a stream without its side hash gets it back once, by XINFO.
+-- stream.lua: what append.lua, append_oom.lua, last.lua and index.lua begin with (joined when they are
+-- built in). The side hash keeps the last position because XINFO copies whole entries. Both keys or none: a
+-- side hash without its stream is deleted, and the index, too; a stream without its side hash gets it back
+-- once, by XINFO. The index's names are made here: each append would carry them for nothing. Their tag is the
+-- stream's, so they are in its slot.
+local index, index_old = KEYS[1] .. ':last', KEYS[1] .. ':last:old'
+
 local function top_fingerprint(pos)
     local top = redis.call('XREVRANGE', KEYS[1], '+', '-', 'COUNT', 1)[1]
     if not top or top[1] ~= '1-' .. pos then
@@ -42,6 +46,10 @@ local function last_position()
     end
     if last then
         redis.call('DEL', KEYS[2])
+    end
+    -- Only if there is one: a script that has written is let on by a full Redis.
+    if redis.call('EXISTS', index, index_old) > 0 then
+        redis.call('UNLINK', index, index_old)
     end
     return '0'
 end

@@ -81,6 +81,8 @@ void topic_expire_log(struct topic *t, const struct log_record *rec)
     for (int32_t p = 0; t->pu->redis_ready && p < rec->partitions; p++) {
         expire(t->pu, key, key_stream(key, rec->log, p));
         expire(t->pu, key, key_side(key, rec->log, p));
+        expire(t->pu, key, key_index(key, rec->log, p));
+        expire(t->pu, key, key_index_old(key, rec->log, p));
     }
     beacon_drop_rows(t->pu, rec);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * decimal.h: whole numbers as the texts in Redis have them: digits only, no sign, no leading zero.
- * For base's own codecs. @thread any
+ * For codecs and for what is sent to Redis. @thread any
  */
 #pragma once
 

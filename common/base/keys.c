@@ -33,6 +33,16 @@ size_t key_side(char dst[KEY_MAX], const char *log, int32_t partition)
     return printed(snprintf(dst, KEY_MAX, "ff:{%s:%d}:side", log, partition), KEY_MAX);
 }
 
+size_t key_index(char dst[KEY_MAX], const char *log, int32_t partition)
+{
+    return printed(snprintf(dst, KEY_MAX, "ff:{%s:%d}:last", log, partition), KEY_MAX);
+}
+
+size_t key_index_old(char dst[KEY_MAX], const char *log, int32_t partition)
+{
+    return printed(snprintf(dst, KEY_MAX, "ff:{%s:%d}:last:old", log, partition), KEY_MAX);
+}
+
 size_t key_segment(char dst[KEY_MAX], const char *log, int32_t partition, uint64_t from)
 {
     return printed(

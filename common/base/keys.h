@@ -4,6 +4,7 @@
  *
  *   ff:{<log>:<p>}        stream: one (log, partition); entry.h
  *   ff:{<log>:<p>}:side   hash: last (position), fp (its fingerprint, decimal)
+ *   ff:{<log>:<p>}:last   hash: the last-position index, and its forerunner `:last:old`; index.h
  *   ff:{<log>:<p>}:seg:<from>        string: a segment of deep history; segment.h
  *   ff:{<log>:<p>}:seg:<from>:want   string: somebody wants it; kept by the worker that reads it
  *   ff:want               list: "<log> <p> <from>", for any worker of the region
@@ -35,6 +36,8 @@
 
 size_t key_stream(char dst[KEY_MAX], const char *log, int32_t partition);
 size_t key_side(char dst[KEY_MAX], const char *log, int32_t partition);
+size_t key_index(char dst[KEY_MAX], const char *log, int32_t partition);
+size_t key_index_old(char dst[KEY_MAX], const char *log, int32_t partition);
 size_t key_segment(char dst[KEY_MAX], const char *log, int32_t partition, uint64_t from);
 size_t key_segment_want(char dst[KEY_MAX], const char *log, int32_t partition, uint64_t from);
 size_t key_topic(char dst[KEY_MAX], const char *topic);

@@ -22,6 +22,10 @@ static void test_keys(void **state)
     assert_string_equal(key, "ff:{abcd1234:7}");
     assert_int_equal(key_side(key, "abcd1234", INT32_MAX), 29);
     assert_string_equal(key, "ff:{abcd1234:2147483647}:side");
+    assert_int_equal(key_index(key, "abcd1234", 7), strlen("ff:{abcd1234:7}:last"));
+    assert_string_equal(key, "ff:{abcd1234:7}:last");
+    assert_int_equal(key_index_old(key, "abcd1234", 7), strlen("ff:{abcd1234:7}:last:old"));
+    assert_string_equal(key, "ff:{abcd1234:7}:last:old");
     assert_int_equal(key_topic(key, "quakes"), 15);
     assert_string_equal(key, "ff:topic:quakes");
     memset(topic, 't', TOPIC_MAX);
