@@ -143,4 +143,28 @@ static void wait_answer(void *arg)
     redis_hurry(p->pu->redis);
 }
 
-const struct append_io part_append_io = {.send = send_batch, .wait = wait_answer};
+static const struct append_io io = {.send = send_batch, .wait = wait_answer};
+
+void part_append_init(struct part *p)
+{
+    append_init(&p->ap, &p->pu->limits, &io, p);
+    index_init(&p->ix, &part_index_io, p);
+}
+
+void part_append_done(struct part *p)
+{
+    append_done(&p->ap);
+    index_done(&p->ix);
+}
+
+void part_append_reset(struct part *p)
+{
+    append_reset(&p->ap);
+    index_reset(&p->ix);
+}
+
+void part_append_begin(struct part *p, uint64_t chain)
+{
+    append_begin(&p->ap, p->last, chain);
+    index_begin(&p->ix, chain);
+}

@@ -14,7 +14,6 @@
 
 #include "fanout-worker/pump_impl.h"
 
-#define EVERY_BEATS    4 /* of 250 ms */
 #define READ_ENTRIES   SLICE("200")   /* a call's cost */
 #define READ_POSITIONS SLICE("20000") /* what lies further behind isn't read, but given up */
 
@@ -138,10 +137,10 @@ static void send_read(void *arg, uint64_t gen, uint64_t from)
 
 const struct index_io part_index_io = {.add = send_add, .read = send_read};
 
-/* Partitions take turns, so that Redis isn't kept from its readers by all of them in a row. */
+/* Once a second each; in turn, so that Redis isn't kept from its readers by all in a row. */
 void part_index_tick(struct part *p)
 {
-    if (p->state != PART_RUN || (p->pu->beat + (uint64_t)p->id.partition) % EVERY_BEATS != 0)
+    if (p->state != PART_RUN || (p->pu->beat / 2 + (uint64_t)p->id.partition) % 2 != 0)
         return;
     p->index_due = p->ap.count > 0; /* its moves are those of entries that haven't left */
     if (!p->index_due)

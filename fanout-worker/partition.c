@@ -64,8 +64,7 @@ struct part *part_get(struct topic *t, int32_t partition)
     p->t = t;
     p->id = (struct source_id){t->index, partition};
     p->seen = p->guard = -1;
-    append_init(&p->ap, &p->pu->limits, &part_append_io, p);
-    index_init(&p->ix, &part_index_io, p);
+    part_append_init(p);
     ev_timer_init(&p->retry, on_retry, 0, 0);
     p->retry.data = p;
     name_keys(p);
@@ -75,8 +74,7 @@ struct part *part_get(struct topic *t, int32_t partition)
 
 void part_free(struct part *p)
 {
-    append_done(&p->ap);
-    index_done(&p->ix);
+    part_append_done(p);
     free(p);
 }
 
@@ -101,8 +99,7 @@ void part_detach(struct part *p)
     if (p->state == PART_RUN && p->pu->src)
         p->pu->src->ops->stop(p->pu->src, p->id);
     p->token++;
-    append_reset(&p->ap);
-    index_reset(&p->ix);
+    part_append_reset(p);
     part_set_held(p, false);
     part_set_state(p, PART_HOLD);
 }
@@ -242,8 +239,7 @@ static void run(struct part *p, const struct attach_plan *plan)
 {
     int rc;
 
-    append_begin(&p->ap, p->last, plan->chain);
-    index_begin(&p->ix, plan->chain);
+    part_append_begin(p, plan->chain);
     p->ap.acked_fp = p->last_fp;
     p->ap.has_fp = p->last && p->has_fp;
     p->next = plan->start;
@@ -395,6 +391,7 @@ void part_idle_check(struct part *p)
 {
     uint64_t now = clock_mono_ms();
 
+    part_index_tick(p);
     ask_recheck(p);
     if (p->state != PART_RUN || p->ap.inflight > 0 || now - p->moved_ms < IDLE_MS)
         return;

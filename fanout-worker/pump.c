@@ -211,8 +211,6 @@ static void look_at_parts(struct pump *pu, bool idle)
                 part_recheck(p);
             if (idle)
                 part_idle_check(p);
-            if (pu->redis_ready)
-                part_index_tick(p);
         }
     }
     if (idle)

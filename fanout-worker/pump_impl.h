@@ -146,12 +146,15 @@ void part_on_trouble(void *handle, enum source_trouble what, const char *text);
 bool part_commit(struct part *p, struct source_commit *ret);
 
 /* part_append.c */
-extern const struct append_io part_append_io;
+void part_append_init(struct part *p); /* and the index that goes with it */
+void part_append_done(struct part *p);
+void part_append_reset(struct part *p);
+void part_append_begin(struct part *p, uint64_t chain); /* behind p->last */
 void part_append_error(struct part *p, const struct redis_reply *reply);
 
 /* part_index.c */
 extern const struct index_io part_index_io;
-void part_index_tick(struct part *p); /* every 250 ms */
+void part_index_tick(struct part *p); /* every 500 ms */
 void part_index_sent(struct part *p); /* the open batch has left */
 
 /* pump_redis.c */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * index.c: the last-position index as readers see it; index.h says what it is. No state. @thread any
+ * index.c: the last-position index as readers see it; index.h says what it is. No state.
+ * @thread any
  */
 #include "common/base/index.h"
 

@@ -64,9 +64,9 @@ static void expect_read(const char *from, const char *entries, const char *far, 
 static const struct redis_reply *add_one(const char *base, const char *upto, struct slice bound,
                                          const char *channel, const char *pos)
 {
-    return eval(SCRIPT_INDEX_ADD, 5,
-                (struct slice[]){slice_of(base), slice_of(upto), bound, slice_of(channel),
-                                 slice_of(pos)});
+    return eval(
+        SCRIPT_INDEX_ADD, 5,
+        (struct slice[]){slice_of(base), slice_of(upto), bound, slice_of(channel), slice_of(pos)});
 }
 
 static void it_begins_where_it_is_told_to(void **state)
