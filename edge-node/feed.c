@@ -47,12 +47,17 @@ bool feed_is_tailed(const struct plog *p)
     return false;
 }
 
-static void ask(struct feed *f, uint32_t id)
+static void ring(struct feed *f, uint32_t id)
 {
     uint64_t bit = 1ull << (id % 64);
 
     if (!(atomic_fetch_or(&f->asks[id / 64], bit) & bit) && f->loop)
         ev_async_send(f->loop, &f->asked);
+}
+
+void feed_ring(struct feed *f, const struct plog *p)
+{
+    ring(f, p->id);
 }
 
 void feed_tail(struct feed *f, int shard, struct plog *p, bool on)
@@ -65,7 +70,7 @@ void feed_tail(struct feed *f, int shard, struct plog *p, bool on)
     else
         atomic_fetch_and(&p->tailing[shard / 64], ~bit);
     atomic_thread_fence(memory_order_seq_cst); /* see feed_signal() */
-    ask(f, id);
+    ring(f, id);
 }
 
 void feed_want(struct feed *f, int shard, struct plog *p, uint64_t pos, uint64_t how)
@@ -83,7 +88,7 @@ void feed_want(struct feed *f, int shard, struct plog *p, uint64_t pos, uint64_t
     if (!place) /* who is too late asks again when one of these has come */
         return;
     atomic_store(place, want);
-    ask(f, p->id);
+    ring(f, p->id);
 }
 
 const struct topic_view *feed_topic(const struct feed *f, uint32_t ns_index)
@@ -107,8 +112,10 @@ static void serve(struct feed *f, struct plog *p)
     } else if (!p->idle_ms) {
         p->idle_ms = clock_mono_ms();
     }
-    if (state == PLOG_READY)
+    if (state == PLOG_READY) {
         feed_serve_wants(f, p);
+        feed_index_serve(f, p);
+    }
 }
 
 static void on_asked(struct ev_loop *loop, struct ev_async *w, int events)
@@ -183,11 +190,8 @@ static void tidy_plog(struct feed *f, struct plog *p, uint64_t now)
         while (plog_evict_page(p, f->turns))
             ;
     if (feed_is_tailed(p)) {
-        if (state == PLOG_COLD && !p->starting)
-            feed_start_plog(f, p); /* its last try found nothing */
-        else if (state == PLOG_READY)
-            feed_serve_wants(f, p);
-    } else if (p->settled && !p->starting && !p->fetches && !p->deeps) {
+        serve(f, p); /* a last try may have found nothing */
+    } else if (p->settled && !p->starting && !p->fetches && !p->deeps && !p->lookups) {
         atomic_store(&f->plogs[p->id], NULL);
         f->bytes -= p->bytes_counted;
         turns_retire(f->turns, p, retire_plog);
@@ -198,7 +202,7 @@ static void tidy_plog(struct feed *f, struct plog *p, uint64_t now)
         if (feed_is_tailed(p)) /* somebody came at this very moment */
             feed_start_plog(f, p);
     }
-    feed_count_bytes(f, p);
+    feed_index_tidy(f, p);
 }
 
 static void relink_if_stale(struct feed *f, uint64_t oldest, uint64_t now)

@@ -105,6 +105,7 @@ void feed_link_retry(struct link *l);   /* after a pause that grows until an ans
 void feed_ask_role(struct feed *f);
 /* feed.c */
 void feed_wake(struct feed *f, int shard);
+void feed_ring(struct feed *f, const struct plog *p);  /* feed shall look at it. @thread any */
 void feed_signal(struct feed *f, struct plog *p);      /* its shards shall look at it */
 void feed_count_bytes(struct feed *f, struct plog *p); /* p->bytes changed: add up, evict */
 bool feed_is_tailed(const struct plog *p);
@@ -126,6 +127,10 @@ bool feed_deep_can(const struct plog *p, uint64_t pos); /* Kafka has some of wha
 bool feed_deep_has(const struct feed *f, const struct plog *p, uint64_t pos); /* under way */
 void feed_deep_start(struct feed *f, struct plog *p, uint64_t pos);
 void feed_deep_stop(struct feed *f);
+
+/* feed_index.c */
+void feed_index_serve(struct feed *f, struct plog *p);
+void feed_index_tidy(struct feed *f, struct plog *p); /* answers that are too many, or too old */
 
 /* feed_topic.c */
 void feed_topics_poll(struct feed *f);

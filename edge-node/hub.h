@@ -210,6 +210,9 @@ int hub_older(struct waiter *w, uint64_t after, uint64_t how, struct records *re
 /* The newest records of ch in its tail, more if easy: all in (ret->from, the cursor]. False:
  * there are none after `after`, or they are hard to find. @turn */
 bool hub_newest(struct channel *ch, uint64_t after, struct records *ret);
+/* Before older records than the plog has are fetched for w: asks the last-position index, once, and
+ * moves *pos forward over what surely has none of its channel's. False: w waits for that. @turn */
+bool hub_quiet(struct waiter *w, uint64_t *pos, bool *asked) _must_check_;
 void hub_older_forget(struct hub *h, const struct channel *ch);
 void waiter_add(struct waiter *w, struct session *s, struct channel *ch); /* todo, answer owed */
 void waiter_answered(struct waiter *w);

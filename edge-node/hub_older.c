@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * hub_older.c: the records that a subscription or a history request still lacks: from the plog's
- * links, from a part of the plog read forwards, or from a page of what is older.
+ * links, from a part of the plog read forwards, or from a page of what is older. What is older is
+ * left out where the last-position index says that the channel has nothing there.
  *
  * What is kept here between two calls is kept within a turn: a channel's walk along its links,
  * which goes on for a reader that is further behind, and the parts that were read forwards. Nothing
@@ -12,6 +13,7 @@
 #include <errno.h>
 #include <stdatomic.h>
 
+#include "edge-node/edge_metric.h"
 #include "edge-node/hub.h"
 
 static struct channel_key key_of(const struct channel *ch)
@@ -171,6 +173,29 @@ static int from_page(struct waiter *w, uint64_t after, uint64_t how, struct reco
     *ret = (struct records){
         .v = h->found.v, .n = h->found.n, .from = page->from, .upto = page->upto, .searched = true};
     return 0;
+}
+
+/* ---- what needn't be looked at ---- */
+
+bool hub_quiet(struct waiter *w, uint64_t *pos, bool *asked)
+{
+    struct tail *t = w->ch->tail;
+    struct channel_key key = key_of(w->ch);
+    uint64_t upto;
+
+    if (*asked || *pos >= plog_view(t->p).from)
+        return true;
+    if (feed_index(t->h->feed, t->p, &key, *pos, &upto) != 0) {
+        waiter_move(w, &t->waiting);
+        return false;
+    }
+    if (upto > *pos)
+        METRIC_ADD(index_proofs, 1);
+    else
+        METRIC_ADD(index_misses, 1);
+    *pos = upto;
+    *asked = true;
+    return true;
 }
 
 /* ---- all of it ---- */

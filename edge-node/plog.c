@@ -17,6 +17,7 @@
 
 #include "common/base/hash.h"
 
+#include "edge-node/index.h"
 #include "edge-node/turns.h"
 
 #define LOAD(p)      atomic_load_explicit(p, memory_order_acquire)
@@ -34,6 +35,7 @@ struct plog *plog_new(const char *log, int32_t partition, uint32_t id, int shard
     p->partition = partition;
     p->id = id;
     p->wants = mem_zalloc(sizeof(_Atomic uint64_t) * (size_t)shards * PLOG_WANTS);
+    p->index = index_asks_new();
     atomic_init(&p->state, PLOG_COLD);
     return p;
 }
@@ -65,6 +67,7 @@ void plog_free(struct plog *p)
         page = next;
     }
     drop_segs(p, NULL);
+    index_asks_free(p->index);
     free((void *)(uintptr_t)LOAD_OWN(&p->buckets));
     free((void *)(uintptr_t)p->wants);
     free(p);

@@ -27,6 +27,7 @@
 #include "common/base/entry.h"
 #include "common/base/keys.h"
 
+struct index_asks;
 struct turns;
 
 #define PLOG_SEG_BYTES KIB(256) /* a segment; one record alone may make a larger one */
@@ -123,6 +124,7 @@ struct plog {
     _Atomic int beacon_state;              /* enum beacon_state */
     _Atomic uint64_t refused_ms;           /* when deep history wasn't to be had (no room for it,
                                               unreadable); own monotonic time */
+    struct index_asks *index;              /* of the last-position index; index.h */
 
     /* shards write, feed reads: who tails it, and the positions each wants history after (+1, 0 =
      * none; the top bit asks for the page that ends there instead); feed sets to 0 what it takes */
@@ -145,6 +147,7 @@ struct plog {
     uint32_t fetches;              /* history replies under way … */
     uint64_t under_way[4];         /* … and the wants they serve; FETCHES_MAX */
     uint32_t deeps;                /* searches for segments under way */
+    uint32_t lookups;              /* in the last-position index, under way */
     uint64_t region_from;          /* the region's stream begins behind it, as last seen */
     bool starting;
     bool settled; /* GONE, and no shard's turn is left that could still begin to tail it */

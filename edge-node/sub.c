@@ -36,7 +36,7 @@ void sub_new(struct session *s, struct channel *ch, uint32_t cmd_id, const struc
     sub->exp_s = exp_s;
     sub->server = server;
     sub->recover = cursor->recover;
-    sub->pos = cursor->offset;
+    sub->pos = sub->asked = cursor->offset;
     sub->foreign = cursor->epoch.n != LOG_ID_LEN;
     if (!sub->foreign)
         memcpy(sub->epoch, cursor->epoch.p, LOG_ID_LEN);
@@ -212,8 +212,9 @@ static bool begin_ahead(struct hub *h, struct sub *sub)
 {
     struct plog *p = sub->w.ch->tail->p;
 
-    if (sub->pos <= atomic_load(&p->kafka_end)) {
-        answer(sub, true, sub->pos);
+    /* The second: by the index, it missed nothing up to here and beyond. */
+    if (sub->pos <= atomic_load(&p->kafka_end) || sub->asked <= sub->w.ch->tail->cursor) {
+        answer(sub, true, sub->asked);
         return true;
     }
     if (h->now_ms < sub->w.due_ms) { /* the beacon may not have moved yet */
@@ -228,15 +229,14 @@ static bool begin_ahead(struct hub *h, struct sub *sub)
 
 static bool begin_behind(struct sub *sub)
 {
-    uint64_t asked = sub->pos;
     struct records r;
 
-    if (hub_older(&sub->w, asked, 0, &r) != 0)
+    if (hub_older(&sub->w, sub->pos, 0, &r) != 0)
         return false;
-    if (asked < r.from)
+    if (sub->pos < r.from)
         return begin_now(sub);
     sub_first_page(sub, &r);
-    answer(sub, true, asked);
+    answer(sub, true, sub->asked);
     return true;
 }
 
@@ -250,6 +250,8 @@ static bool begin(struct hub *h, struct sub *sub)
     }
     if (!is_of_log(sub))
         return begin_now(sub);
+    if (sub->pos <= t->cursor && !hub_quiet(&sub->w, &sub->pos, &sub->looked))
+        return false;
     if (sub->pos > t->cursor)
         return begin_ahead(h, sub);
     if (sub->pos < atomic_load(&t->p->lost))
@@ -292,7 +294,7 @@ static void expire_behind(struct hub *h, struct sub *sub)
     } else if (!low || !beacon_is_fresh(h, p)) {
         fail(sub, ERROR_INTERNAL, NULL);
     } else if (low <= sub->pos + 1) {
-        answer(sub, true, sub->pos);
+        answer(sub, true, sub->asked);
     } else {
         begin_now(sub); /* it goes on with the plog's next growth, or the tick */
     }

@@ -16,6 +16,7 @@ struct sub {
     struct sub *next;
     uint64_t pos;      /* everything up to here was sent; kept only while not live */
     uint64_t stuck_ms; /* since when it waits for older records; 0: it got some */
+    uint64_t asked;    /* its cursor */
     uint64_t told_at;  /* server-side: the offset to tell in the connect reply */
     uint64_t gap_from; /* has_gap: what lies between this and that offset may be missing */
     uint32_t slot;     /* index in ch->slots while live */
@@ -26,6 +27,7 @@ struct sub {
     bool told;             /* server-side result: recovered */
     bool has_gap;
     bool behind; /* has been live, and fell behind */
+    bool looked; /* up in the last-position index, since it was last live */
     char epoch[LOG_ID_LEN + 1];
     struct buf first; /* server-side: publications for the connect reply */
 };

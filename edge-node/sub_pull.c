@@ -50,6 +50,7 @@ void sub_behind(struct sub *sub, uint64_t pos)
 {
     sub->pos = pos;
     sub->behind = true;
+    sub->looked = false;
     hub_unlive(sub);
 }
 
@@ -160,7 +161,7 @@ static void wait_on(struct sub *sub)
 
     sub->stuck_ms = sub->stuck_ms ? sub->stuck_ms : now;
     if (refused && now < refused + ANSWER_MS && now >= sub->stuck_ms + REFUSED_MS)
-        sub_gap(sub, NULL); /* nothing is lost: it asks again */
+        sub_gap(sub, &proto_no_gap); /* nothing is lost: it asks again */
 }
 
 /* The next step towards the tail's cursor; false: it waits, or was told a gap and is gone. */
@@ -171,6 +172,10 @@ static bool step(struct sub *sub)
 
     if (is_skipping(sub) && hub_newest(sub->w.ch, sub->pos, &r))
         return send_last(sub, &r);
+    if (!hub_quiet(&sub->w, &sub->pos, &sub->looked))
+        return false;
+    if (sub->pos >= t->cursor)
+        return true;
     if (hub_older(&sub->w, sub->pos, 0, &r) != 0) {
         wait_on(sub);
         return false;

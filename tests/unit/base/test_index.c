@@ -22,9 +22,23 @@ static struct index_says says(const char *range, const char *last)
 static void test_a_range_is_three_numbers(void **state)
 {
     static const char *const bad[] = {
-        "",        "1 2",     "1 2 ",     "1 2 3 ", "1 2 3 4",          " 1 2 3",
-        "1  2 3",  "-1 2 3",  "01 2 3",   "2 1 3",  "1 2 0x3",          "a b c",
-        "1\t2\t3", "1 2 3\n", "+1 2 3",   "1 2 -",  "1 9223372036854775808 0",
+        "",
+        "1 2",
+        "1 2 ",
+        "1 2 3 ",
+        "1 2 3 4",
+        " 1 2 3",
+        "1  2 3",
+        "-1 2 3",
+        "01 2 3",
+        "2 1 3",
+        "1 2 0x3",
+        "a b c",
+        "1\t2\t3",
+        "1 2 3\n",
+        "+1 2 3",
+        "1 2 -",
+        "1 9223372036854775808 0",
     };
     struct index_says s = says("7 9223372036854775807 123", NULL);
 

@@ -7,6 +7,7 @@
 #pragma once
 
 #include "common/base/clock.h"
+#include "common/base/index.h"
 
 #include "edge-node/feed.h"
 #include "edge-node/hub.h"
@@ -42,6 +43,10 @@ struct fake_stream {
     struct fake_rec *v;
     size_t n, cap, first;
     uint64_t last; /* position of the newest, lost ones included */
+    /* Its last-position index covers (since, upto]; upto 0: it has none. Lookups that were asked
+     * for are answered by fake_serve(). */
+    uint64_t index_since, index_upto;
+    bool index_asked, index_serves;
 };
 
 struct fake_want {
@@ -114,6 +119,28 @@ void feed_want(struct feed *f, int shard, struct plog *p, uint64_t pos, uint64_t
             return;
     if (*n < PLOG_WANTS && !f->deaf)
         wants[(*n)++] = (struct fake_want){pos, backward};
+}
+
+/* What the index says, made of what the log is. A lookup that fake_serve() has answered goes for
+ * every channel, until something else is asked. */
+int feed_index(struct feed *f, struct plog *p, const struct channel_key *key, uint64_t pos,
+               uint64_t *ret_upto)
+{
+    struct fake_stream *s = &f->streams[p->id];
+    struct index_says says = {true, s->index_since, s->index_upto, 0}, none = {.is_there = false};
+
+    *ret_upto = pos;
+    if (!s->index_upto)
+        return 0;
+    if (!s->index_serves) {
+        s->index_asked = true;
+        return -EAGAIN;
+    }
+    for (size_t i = 0; i < s->n && s->v[i].pos <= s->index_upto; i++)
+        if (s->v[i].pos > s->index_since && slice_eq(slice_of(s->v[i].channel), key->name))
+            says.last = s->v[i].pos;
+    *ret_upto = index_proves(&says, &none, pos);
+    return 0;
 }
 
 /* ---- streams ---- */
@@ -262,7 +289,13 @@ static inline bool fake_serve(struct fake *x)
     bool any = false;
 
     for (size_t p = 0; p < ARRAY_LEN(f->streams); p++) {
-        any |= f->wants_n[p] > 0;
+        struct fake_stream *s = &f->streams[p];
+
+        any |= s->index_asked || f->wants_n[p] > 0;
+        s->index_serves = s->index_asked;
+        if (s->index_asked && s->p)
+            fake_signal(f, s->p);
+        s->index_asked = false;
         for (size_t i = 0; i < f->wants_n[p] && f->streams[p].p; i++)
             fake_serve_one(f, &f->streams[p], &f->wants[p][i]);
         f->wants_n[p] = 0;

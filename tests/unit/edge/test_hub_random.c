@@ -7,6 +7,7 @@
  */
 #include "common/io/token.h"
 
+#include "edge-node/edge_metric.h"
 #include "tests/unit/edge/hub_actors.h"
 
 #define STEPS 1200
@@ -41,11 +42,26 @@ static void lag(void)
         model_write(rnd(CHANNELS), rnd(100), false);
 }
 
+/* Its last-position index is brought forward, begins anew, or is gone. */
+static void move_index(struct fake_stream *s)
+{
+    uint32_t what = rnd(40);
+
+    if (what == 0)
+        s->index_upto = 0;
+    else if (what == 1)
+        s->index_since = s->index_upto = s->last;
+    else
+        s->index_upto += rnd((uint32_t)(s->last - s->index_upto) + 1);
+    if (s->index_upto < s->index_since)
+        s->index_since = s->index_upto;
+}
+
 static void disturb(void)
 {
     struct fake_stream *s = some_stream();
 
-    switch (rnd(18)) {
+    switch (rnd(20)) {
     case 0:
         fake_trim(s, 60 + rnd(200));
         break;
@@ -80,6 +96,10 @@ static void disturb(void)
         break;
     case 11:
         x.feed.hide = rnd(8);
+        break;
+    case 12:
+    case 13:
+        move_index(s);
         break;
     default:
         break;
@@ -221,6 +241,9 @@ static void check_totals(void)
     assert_true(sum.recovered > 100 && sum.told > 10 && sum.gaps > 10 && sum.unsubscribed > 10);
     assert_true(sum.closed > 10 && sum.logs > 5 && sum.histories > 100);
     assert_true(sum.errors < sum.recovered / 4 && sum.refused < sum.histories / 2);
+    print_message("%lld proofs of the index, %lld misses\n", (long long)edge_metrics.index_proofs,
+                  (long long)edge_metrics.index_misses);
+    assert_true(edge_metrics.index_proofs > 100 && edge_metrics.index_misses > 100);
 }
 
 static void test_random(void **state)
