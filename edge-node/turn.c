@@ -216,13 +216,14 @@ static void expire(struct hub *h)
     }
 }
 
-/* Its client still can't take more, or can't again: one that waits for older records isn't slow. */
+/* Whose client is waited for; one that waits for older records isn't slow. (A transport that isn't
+ * choked says nothing: a socket is writable when half of what it may hold unsent is gone.) */
 static void end_slow(struct hub *h)
 {
     struct waiter *w, *tmp;
 
     list_for_each_safe(w, tmp, &h->slow, due_node) {
-        if (w->due_ms > h->now_ms || session_can_take(w->s))
+        if (w->due_ms > h->now_ms || list_is_empty(&w->s->blocked))
             continue;
         list_del(&w->due_node);
         if (w->s->state >= SESSION_CLOSING)

@@ -225,6 +225,18 @@ static void test_disconnect_in_time(void **state)
     end();
 }
 
+/* What was buffered is in the kernel now, which doesn't call the socket writable yet. */
+static void test_disconnect_of_one_that_is_not_choked(void **state)
+{
+    (void)state;
+    begin_with(NS_SLOW_DISCONNECT);
+    choke();
+    c.choked = false;
+    fake_pass(&x, 10200);
+    assert_int_equal(c.close_code, DISCONNECT_SLOW);
+    end();
+}
+
 /* It keeps reading, but never catches up: the time runs on. */
 static void test_disconnect_of_a_reader(void **state)
 {
@@ -303,6 +315,7 @@ int main(void)
         cmocka_unit_test(test_latest_beyond_the_plog),
         cmocka_unit_test(test_latest_at_random),
         cmocka_unit_test(test_disconnect_in_time),
+        cmocka_unit_test(test_disconnect_of_one_that_is_not_choked),
         cmocka_unit_test(test_disconnect_of_a_reader),
         cmocka_unit_test(test_no_disconnect_once_live),
         cmocka_unit_test(test_no_disconnect_while_records_are_fetched),
