@@ -60,3 +60,15 @@ int listener_accept(int fd, size_t write_max)
     setsockopt(c, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &low, sizeof(low));
     return c;
 }
+
+void listener_take_refused(int fd)
+{
+    static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n"
+                                 "Connection: close\r\nContent-Length: 0\r\n\r\n";
+    char request[2048];
+
+    /* What has come is read, or the close would be a reset that overtakes the answer. */
+    if (recv(fd, request, sizeof(request), MSG_DONTWAIT) >= 0 || errno == EAGAIN)
+        (void)!send(fd, answer, sizeof(answer) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    close(fd);
+}

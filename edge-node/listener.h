@@ -16,3 +16,5 @@ int listener_open(const char *address, int *fds, int n, int *ret_port, char *why
 /* Accepts one connection, non-blocking, with the socket options a client gets. The descriptor, or
  * -EAGAIN; -EMFILE and the like: no room now. */
 int listener_accept(int fd, size_t write_max);
+/* Takes a connection that there is no room for: HTTP 503, closed. */
+void listener_take_refused(int fd);

@@ -10,6 +10,7 @@
 #include "edge-node/shard.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -25,7 +26,8 @@
 #include "edge-node/session.h"
 #include "edge-node/transport_ws.h"
 
-#define ACCEPT_BURST 64 /* connections taken in one round, so that the others get their turn */
+#define MEMORY_LOOK_MS 250
+#define ACCEPT_BURST   64 /* connections taken in one round, so that the others get their turn */
 
 /* ---- the loop ---- */
 
@@ -113,6 +115,27 @@ static void on_accept_later(struct ev_loop *loop, struct ev_timer *w, int events
     ev_io_start(loop, &sh->accept);
 }
 
+/* Newcomers are refused while there is memory left for those who are here. */
+static bool is_full(struct shard *sh)
+{
+    uint64_t now = clock_mono_ms();
+    bool was = sh->is_full;
+
+    if (!sh->memory_limit || now < sh->memory_ms + MEMORY_LOOK_MS)
+        return was;
+    sh->memory_ms = now;
+    sh->is_full = proc_memory() > sh->memory_limit / 10 * 9;
+    if (sh->is_full && was) { /* what clients left behind is the system's again */
+        malloc_trim(0);
+        sh->is_full = proc_memory() > sh->memory_limit / 10 * 9;
+    }
+    if (sh->is_full && !was)
+        log_error("memory_full",
+                  " limit=%llu hint=\"new clients are refused: more memory, or edges\"",
+                  (unsigned long long)sh->memory_limit);
+    return sh->is_full;
+}
+
 static void on_accept(struct ev_loop *loop, struct ev_io *w, int events)
 {
     struct shard *sh = container_of(w, struct shard, accept);
@@ -132,6 +155,11 @@ static void on_accept(struct ev_loop *loop, struct ev_io *w, int events)
             ev_timer_set(&sh->accept_later, 0.1, 0);
             ev_timer_start(loop, &sh->accept_later);
             return;
+        }
+        if (is_full(sh)) {
+            METRIC_ADD(refused, 1);
+            listener_take_refused(fd);
+            continue;
         }
         METRIC_ADD(accepted, 1);
         if (!lws_adopt_socket_vhost(sh->vhost, fd)) /* it closes fd if it can't */
@@ -221,6 +249,9 @@ int shard_init(struct shard *sh, int index, int listen_fd, char *why, size_t why
     sh->index = index;
     sh->listen_fd = listen_fd;
     atomic_init(&sh->left, 1);
+    sh->memory_limit = (uint64_t)sh->conf->memory_max;
+    if (!sh->memory_limit)
+        sh->memory_limit = proc_memory_limit();
     lws_set_log_level(LLL_ERR, on_lws_log);
     sh->loop = ev_loop_new(EVFLAG_AUTO);
     must(sh->loop);

@@ -37,6 +37,9 @@ struct shard {
     _Atomic int orders;
     _Atomic uint32_t left; /* clients, for main; not 0 before it drains */
 
+    uint64_t memory_limit, memory_ms; /* memory_max; when it was looked at */
+    bool is_full;                     /* newcomers are refused */
+
     struct lws_context *lws;
     struct lws_vhost *vhost;
     int listen_fd;

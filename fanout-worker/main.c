@@ -21,6 +21,8 @@
 #include "fanout-worker/routes.h"
 #include "fanout-worker/source_kafka.h"
 
+#define STOP_S 10 /* librdkafka 2.0 can't let go of a deleted topic that it read */
+
 struct worker {
     struct worker_conf conf;
     struct worker_metrics metrics;
@@ -142,6 +144,7 @@ static int run(struct worker *w)
         ev_run(w->loop, 0);
         rc = w->status.failed ? 1 : 0;
     }
+    proc_exit_within(STOP_S, rc);
     if (w->pump)
         pump_stop(w->pump);
     if (w->admin)

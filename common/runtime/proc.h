@@ -8,10 +8,15 @@
 
 void proc_raise_fd_limit(void); /* soft limit = hard limit */
 uint64_t proc_fd_limit(void);
+uint64_t proc_memory(void);            /* resident bytes now; 0: not known. @thread any */
+uint64_t proc_memory_limit(void);      /* of its control group, in bytes; 0: none. @thread any */
 int proc_cpus(void);                   /* CPUs this process may run on, >= 1 */
 void proc_random(void *dst, size_t n); /* getrandom; any thread */
 /* n random characters of [0-9A-Za-z] and a NUL; any thread. */
 void proc_random_id(char *dst, size_t n);
+/* The process ends with this status when so many seconds have passed: at the end, when a library
+ * may not let go. */
+void proc_exit_within(unsigned seconds, int status);
 void proc_thread_name(const char *name); /* of the calling thread, <= 15 characters */
 
 /* Thread roles, asserted in debug builds: PROC_THREAD_IS("shard"). */

@@ -8,7 +8,10 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -31,6 +34,41 @@ static void test_cpus(void **state)
 {
     (void)state;
     assert_true(proc_cpus() >= 1);
+}
+
+static void test_memory(void **state)
+{
+    uint64_t before = proc_memory(), limit = proc_memory_limit();
+    char *p = calloc(1, MIB(16));
+
+    (void)state;
+    memset(p, 1, MIB(16));
+    assert_in_range(proc_memory(), before + MIB(15), before + MIB(40));
+    assert_true(limit == 0 || limit >= before);
+    free(p);
+}
+
+static void test_exit_within(void **state)
+{
+    int status, pipes[2];
+    char said[100] = "";
+    pid_t pid;
+
+    (void)state;
+    assert_int_equal(pipe(pipes), 0);
+    pid = fork();
+    if (pid == 0) {
+        dup2(pipes[1], STDERR_FILENO);
+        proc_exit_within(1, 7);
+        for (;;)
+            pause();
+    }
+    close(pipes[1]);
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+    assert_true(read(pipes[0], said, sizeof(said) - 1) > 0);
+    assert_non_null(strstr(said, "event=exit_cut"));
+    close(pipes[0]);
 }
 
 static void test_random_id(void **state)
@@ -85,10 +123,9 @@ static void test_roles(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fd_limit),
-        cmocka_unit_test(test_cpus),
-        cmocka_unit_test(test_random_id),
-        cmocka_unit_test(test_roles),
+        cmocka_unit_test(test_fd_limit),  cmocka_unit_test(test_cpus),
+        cmocka_unit_test(test_memory),    cmocka_unit_test(test_exit_within),
+        cmocka_unit_test(test_random_id), cmocka_unit_test(test_roles),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
