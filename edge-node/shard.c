@@ -26,7 +26,7 @@
 #include "edge-node/session.h"
 #include "edge-node/transport_ws.h"
 
-#define MEMORY_LOOK_MS 250
+#define MEMORY_LOOK_MS 50
 #define ACCEPT_BURST   64 /* connections taken in one round, so that the others get their turn */
 
 /* ---- the loop ---- */

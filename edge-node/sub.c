@@ -221,7 +221,8 @@ static bool begin_ahead(struct hub *h, struct sub *sub)
         waiter_move(&sub->w, &sub->w.ch->tail->waiting);
         return false;
     }
-    if (beacon_is_fresh(h, p) && !sub->w.ch->ns->conf->log_id[0])
+    if (beacon_is_fresh(h, p) && atomic_load(&p->beacon_state) != BEACON_STALLED &&
+        !sub->w.ch->ns->conf->log_id[0])
         return begin_now(sub); /* beyond Kafka's end: not a position of this log */
     fail(sub, ERROR_INTERNAL, NULL);
     return false;

@@ -40,9 +40,12 @@ static size_t part_row(const struct part *p, char *field, char *value, size_t *r
         .last = p->ap.acked,
     };
 
-    row.state = p->state != PART_RUN ? BEACON_STALLED
-                : p->rebuild_until   ? BEACON_REBUILD
-                                     : BEACON_LIVE;
+    /* Kafka's end may have moved on without us: who has a cursor beyond ours must not be told that
+     * it is of another log. */
+    row.state = p->state != PART_RUN                      ? BEACON_STALLED
+                : p->rebuild_until                        ? BEACON_REBUILD
+                : p->pu->src->ops->is_current(p->pu->src) ? BEACON_LIVE
+                                                          : BEACON_STALLED;
     memcpy(row.log, p->t->log.log, sizeof(row.log));
     memcpy(row.worker, p->pu->worker_id, sizeof(row.worker));
     *ret_value_n = beacon_print(value, &row);

@@ -75,6 +75,8 @@ struct source_ops {
     /* For lag tools only; sent without waiting. */
     void (*commit)(struct source *s, const struct source_commit *v, size_t n);
     bool (*has_joined)(struct source *s);
+    /* Is what watermarks() says no older than a second or so? */
+    bool (*is_current)(const struct source *s);
     /* Leaves the group (at most 3 s) and frees. Callbacks may still come from within. */
     void (*close)(struct source *s);
 };

@@ -335,6 +335,11 @@ static bool kafka_has_joined(struct source *s)
     return source_kafka_is_member(self_of(s));
 }
 
+static bool kafka_is_current(const struct source *s)
+{
+    return source_kafka_is_current(self_of(s));
+}
+
 void source_kafka_free(struct source_kafka *sk)
 {
     for (size_t i = 0; i < sk->count; i++)
@@ -383,5 +388,6 @@ const struct source_ops source_kafka_ops = {
     .watermarks = kafka_watermarks,
     .commit = kafka_commit,
     .has_joined = kafka_has_joined,
+    .is_current = kafka_is_current,
     .close = kafka_close,
 };

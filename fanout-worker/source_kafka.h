@@ -31,6 +31,10 @@ void kafka_group(const struct worker_conf *conf, char *dst, size_t size);
 /* A message's bytes as a record; borrowed. */
 void kafka_record_of(const struct rd_kafka_message_s *m, struct source_record *ret);
 
+/* How long nothing was heard, in ms, of the broker that has been silent longest among those that
+ * lead partitions of ours; from librdkafka's statistics (a string). @thread any */
+uint64_t kafka_silence_ms(const char *stats);
+
 struct source_kafka_opts {
     const struct worker_conf *conf;
     const struct namespaces *nss;

@@ -21,11 +21,18 @@ struct pair {
 
 /* Better than the library's own, and the user may change them. */
 static const struct pair defaults[] = {
-    {"client.id", "fanfare-worker"},      {"socket.nagle.disable", "true"},
-    {"fetch.error.backoff.ms", "50"},     {"reconnect.backoff.ms", "50"},
-    {"reconnect.backoff.max.ms", "1000"}, {"topic.metadata.refresh.interval.ms", "5000"},
-    {"session.timeout.ms", "6000"},       {"heartbeat.interval.ms", "1500"},
-    {"max.poll.interval.ms", "60000"},    {"log.connection.close", "false"},
+    {"client.id", "fanfare-worker"},
+    {"socket.nagle.disable", "true"},
+    {"fetch.error.backoff.ms", "50"},
+    {"reconnect.backoff.ms", "50"},
+    {"reconnect.backoff.max.ms", "1000"},
+    {"topic.metadata.refresh.interval.ms", "5000"},
+    {"session.timeout.ms", "6000"},
+    {"heartbeat.interval.ms", "1500"},
+    {"max.poll.interval.ms", "60000"},
+    {"log.connection.close", "false"},
+    /* A commit that waits for a coordinator that died holds up the group for so long. */
+    {"socket.timeout.ms", "10000"},
 };
 
 static const struct pair consumer_rules[] = {
@@ -36,8 +43,9 @@ static const struct pair consumer_rules[] = {
     {"isolation.level", "read_committed"},
     {"check.crcs", "true"},
     {"enable.partition.eof", "true"},
-    /* librdkafka moves its cached low watermark only with statistics switched on. */
-    {"statistics.interval.ms", "1000"},
+    /* librdkafka moves its cached low watermark only with statistics switched on; and they tell
+     * which brokers are silent (source_kafka_group.c). */
+    {"statistics.interval.ms", "500"},
 };
 
 static void on_log(const rd_kafka_t *rk, int level, const char *fac, const char *text)

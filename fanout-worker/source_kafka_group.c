@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * source_kafka_group.c: is this worker in its consumer group? Two signs, since the library has no
- * call for it:
+ * source_kafka_group.c: what the library's statistics tell twice a second. Is this worker in its
+ * consumer group? Two signs, since the library has no call for it:
  *
  *   its member id   forgotten when the group was lost (session time-out, a poll too late), kept
  *                   over a rebalance. But only a member at rest times out, and
- *   the coordinator of whom the statistics tell every second. One that was out of reach for longer
- *                   than the session time-out has put us out, whatever the library was doing.
+ *   the coordinator of whom the statistics tell. One that was out of reach for longer than the
+ *                   session time-out has put us out, whatever the library was doing.
+ *
+ * And is what we know of Kafka's ends current? A broker that says nothing, on connections that
+ * stay, isn't missed by the library for a long time; but it answers each fetch, with records or
+ * without, within fetch.wait.max.ms.
  *
  * @thread pump (init: boot)
  */
@@ -16,15 +20,44 @@
 
 #include "fanout-worker/source_kafka_impl.h"
 
-void source_kafka_group_init(struct source_kafka *sk)
+/* Beyond a fetch's wait: the statistics' interval (source_kafka_conf.c), and what the way may take.
+ * With the beacon's way to the edges it stays under the two seconds that they wait for news. */
+#define SILENCE_MS 700
+
+static uint64_t conf_ms(const struct source_kafka *sk, const char *name)
 {
     char text[24] = "";
     size_t n = sizeof(text);
 
-    must(rd_kafka_conf_get(rd_kafka_conf(sk->rk), "session.timeout.ms", text, &n) ==
-         RD_KAFKA_CONF_OK);
-    sk->session_ms = strtoull(text, NULL, 10);
+    must(rd_kafka_conf_get(rd_kafka_conf(sk->rk), name, text, &n) == RD_KAFKA_CONF_OK);
+    return strtoull(text, NULL, 10);
+}
+
+void source_kafka_group_init(struct source_kafka *sk)
+{
+    sk->session_ms = conf_ms(sk, "session.timeout.ms");
+    sk->fetch_wait_ms = conf_ms(sk, "fetch.wait.max.ms");
     sk->coordinator_ms = clock_mono_ms();
+}
+
+/* "rxidle":1234, … "toppars":{ "t-0":{ …; a broker that leads nothing has "toppars":{ } */
+uint64_t kafka_silence_ms(const char *stats)
+{
+    static const char idle[] = "\"rxidle\":", led[] = "\"toppars\":{ ";
+    uint64_t longest = 0;
+
+    while ((stats = strstr(stats, idle))) {
+        long long us = strtoll(stats + sizeof(idle) - 1, NULL, 10); /* -1: never */
+        uint64_t ms = us < 0 ? UINT64_MAX : (uint64_t)us / 1000;
+
+        stats = strstr(stats, led);
+        if (!stats)
+            break;
+        stats += sizeof(led) - 1;
+        if (*stats == '"' && ms > longest)
+            longest = ms;
+    }
+    return longest;
 }
 
 /* "cgrp": { "state": "up", … */
@@ -34,10 +67,12 @@ int source_kafka_on_stats(rd_kafka_t *rk, char *json, size_t n, void *opaque)
     static const char key[] = "\"cgrp\": { \"state\": \"", up[] = "up\"";
     struct source_kafka *sk = opaque;
     const char *at = memmem(json, n, key, sizeof(key) - 1);
+    uint64_t now = clock_mono_ms(), silence = kafka_silence_ms(json);
 
     (void)rk;
     if (!at || strncmp(at + sizeof(key) - 1, up, sizeof(up) - 1) == 0)
-        sk->coordinator_ms = clock_mono_ms();
+        sk->coordinator_ms = now;
+    sk->heard_ms = silence < now ? now - silence : 0;
     return 0; /* the library frees it */
 }
 
@@ -53,4 +88,9 @@ bool source_kafka_is_member(const struct source_kafka *sk)
     if (member)
         rd_kafka_mem_free(sk->rk, member);
     return has_id;
+}
+
+bool source_kafka_is_current(const struct source_kafka *sk)
+{
+    return clock_mono_ms() < sk->heard_ms + sk->fetch_wait_ms + SILENCE_MS;
 }

@@ -34,6 +34,7 @@ struct source_kafka {
     size_t count, cap;
     struct list hot;
     uint64_t coordinator_ms, session_ms; /* source_kafka_group.c */
+    uint64_t heard_ms, fetch_wait_ms;    /* the same: when each broker of ours had been heard of */
     bool closing;
 };
 
@@ -43,5 +44,6 @@ void source_kafka_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err,
                                rd_kafka_topic_partition_list_t *l, void *opaque);
 void source_kafka_group_init(struct source_kafka *sk); /* sk->rk is there */
 bool source_kafka_is_member(const struct source_kafka *sk);
+bool source_kafka_is_current(const struct source_kafka *sk);
 int source_kafka_on_stats(rd_kafka_t *rk, char *json, size_t n, void *opaque);
 void source_kafka_on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque);

@@ -10,8 +10,10 @@ import contextlib
 import json
 
 from harness.client import FanClient, FanError
-from harness.oracle import by_channel, compare
-from harness.util import scaled
+from harness.oracle import by_channel, compare, read_topic
+from harness.util import scaled, wait_until
+
+KEYS = [f"ch{i}" for i in range(20)]
 
 
 class Follower:
@@ -137,3 +139,27 @@ class Crowd:
 
     def end(self):
         self.ways.run(self._end())
+
+
+def produce(storm, crowd, n, base=0):
+    """n records, when everybody has them, as Kafka holds them."""
+    made = [(KEYS[i % 20], json.dumps({"n": base + i})) for i in range(n)]
+    placed = set(storm.topics.produce(storm.topic, made))
+    records = read_topic(storm.kafka.bootstrap, storm.topic)
+    records = [r for r in records if (r.partition, r.offset) in placed]
+    assert len(records) == n
+    wait_until(lambda: crowd.caught_up(records), "everybody has the last record", 60)
+    return records
+
+
+def another_log(storm, region, crowd, old, timeout=30):
+    """All were told of the new log; its epoch."""
+    new = wait_until(lambda: region.log() not in (None, old) and region.log(), "a new log", timeout)
+    wait_until(lambda: crowd.ready(new), "everybody was told", 30)
+    return new
+
+
+def told_once_and_resumed(crowd):
+    assert [f.told for f in crowd.all] == [1] * len(crowd.all)
+    crowd.cut()
+    wait_until(lambda: all(f.resumed for f in crowd.all), "everybody resumed in the new log", 30)

@@ -1,14 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Edges die, sleep, are started again, are cut from Redis, have no descriptors left, cannot log."""
 
+import contextlib
 import resource
 import signal
+import socket
 
 import pytest
 from storm import small_disk
 
 from harness.region import Region
 from harness.util import wait_until
+
+UPGRADE = (
+    b"GET /connection/websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
 
 
 def back(edge):
@@ -138,6 +145,63 @@ def test_edge_has_no_descriptors_left(storm):
         resource.prlimit(one.pid, resource.RLIMIT_NOFILE, old)
         storm.wait_more(2000)
         one.wait_metric("fanfare_edge_sessions", 30, 30)
+
+
+def upgrade(port):
+    peer = socket.create_connection(("127.0.0.1", port))
+    peer.sendall(UPGRADE)
+    return peer, peer.recv(1000)
+
+
+def hoard(port):
+    """A client that sends most of a frame: the edge keeps what has come."""
+    peer, _ = upgrade(port)
+    with contextlib.suppress(OSError):  # the first one that is refused
+        peer.sendall(b"\x81\xfe\xff\x00abcd" + b"x" * 60000)
+    return peer
+
+
+def test_edge_reaches_its_memory_limit(storm):
+    """New clients are refused, with a reason; those who are there go on, and so does the other edge."""
+    storm.worker()
+    one, two = storm.edges(2, plog_bytes="2MiB")
+    limit = one.rss() + 24 * 2**20  # room for the load
+    one.stop()
+    one.config["memory_max"] = limit
+    back(one)
+    with storm.load("edge: memory limit reached", cut_percent=5):
+        peers, full = [], lambda: one.event("memory_full")
+        while not full():
+            assert len(peers) < 2000
+            peers.append(hoard(one.port))
+        answer = upgrade(one.port)[1]
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        before = one.metrics().total("fanfare_edge_deliveries_total")
+        one.wait_metric("fanfare_edge_deliveries_total", before + 1000, 30)
+        one.wait_metric("fanfare_edge_refused_total", 20, 30)
+        assert one.rss() < limit
+        for peer in peers:
+            peer.close()
+        sessions = one.metrics().total("fanfare_edge_accepted_total")
+        one.wait_metric("fanfare_edge_accepted_total", sessions + 20, 30)  # there is room again
+    assert two.metrics().total("fanfare_edge_refused_total") == 0
+
+
+def test_worker_has_no_descriptors_left(storm, ways):
+    """What is open goes on; when it must connect anew it says why it can't, and does when it can."""
+    way = ways.open(storm.redis)
+    worker = storm.worker(redis=way)
+    storm.edges(2)
+    with storm.load("worker: limit of open files reached"):
+        old = resource.prlimit(worker.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, (3, old[1]))
+        storm.wait_more(3000)
+        way.cut()
+        storm.wait_event(worker, "redis_down", after=1)
+        assert any("open files" in line for line in worker.lines()), worker.lines()[-3:]
+        resource.prlimit(worker.pid, resource.RLIMIT_NOFILE, old)
+        worker.wait_metric("fanfare_worker_running_partitions", 4, 30)
+        storm.wait_more(2000)
 
 
 def test_the_disk_of_the_logs_is_full(storm, tmp_path, ways):

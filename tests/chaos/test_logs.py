@@ -5,13 +5,11 @@ told, each of them, with the new epoch or the lost range; never silence, never a
 import json
 
 import pytest
-from crowd import Crowd
+from crowd import KEYS, Crowd, another_log, produce, told_once_and_resumed
 
 from harness.oracle import read_topic
 from harness.region import Region
 from harness.util import wait_until
-
-KEYS = [f"ch{i}" for i in range(20)]
 
 
 @pytest.fixture
@@ -27,30 +25,6 @@ def crowd(storm, ways, region):
     wait_until(it.ready, "all are subscribed", 30)
     yield it
     it.end()
-
-
-def produce(storm, crowd, n, base=0):
-    """n records, when everybody has them, as Kafka holds them."""
-    made = [(KEYS[i % 20], json.dumps({"n": base + i})) for i in range(n)]
-    placed = set(storm.topics.produce(storm.topic, made))
-    records = read_topic(storm.kafka.bootstrap, storm.topic)
-    records = [r for r in records if (r.partition, r.offset) in placed]
-    assert len(records) == n
-    wait_until(lambda: crowd.caught_up(records), "everybody has the last record", 60)
-    return records
-
-
-def another_log(storm, region, crowd, old, timeout=30):
-    """All were told of the new log; its epoch."""
-    new = wait_until(lambda: region.log() not in (None, old) and region.log(), "a new log", timeout)
-    wait_until(lambda: crowd.ready(new), "everybody was told", 30)
-    return new
-
-
-def told_once_and_resumed(crowd):
-    assert [f.told for f in crowd.all] == [1] * len(crowd.all)
-    crowd.cut()
-    wait_until(lambda: all(f.resumed for f in crowd.all), "everybody resumed in the new log", 30)
 
 
 def replace(storm, n):
@@ -110,20 +84,39 @@ def test_partitions_added(storm, crowd, region):
     crowd.judge({old: before, new: after}, storm.row)
 
 
+def delete_all(storm, region, seen):
+    """Kafka's records up to the end are deleted, some of which the region hasn't."""
+    ends = {r.partition: r.offset for r in read_topic(storm.kafka.bootstrap, storm.topic)}
+    for p, last in enumerate(seen):
+        assert ends[p] > last
+        storm.topics.delete_records(storm.topic, p, ends[p])
+
+
 @pytest.mark.short
-def test_records_deleted_under_it(storm, region):
-    """Retention passes a worker that is away: the lost stretch is told, what follows is there."""
+def test_retention_passes_a_worker(storm, region):
+    """It is away meanwhile: the lost stretch is told, what follows is there."""
     worker, _ = storm.usual()
-    with storm.load("Kafka: records deleted before the worker had them", told=True):
+    with storm.load("Kafka: retention passes the worker, which is away", told=True):
         worker.kill()
         worker.expect_exit(-9)
         seen = [region.last(p) for p in range(4)]
         storm.produce(400)
-        ends = {r.partition: r.offset for r in read_topic(storm.kafka.bootstrap, storm.topic)}
-        for p, last in enumerate(seen):
-            assert ends[p] > last
-            storm.topics.delete_records(storm.topic, p, ends[p])
+        delete_all(storm, region, seen)
         worker.start(60)
         worker.wait_metric("fanfare_worker_gaps_total", 4, 40)
         storm.wait_more(2000)
     assert sum(e.metrics().total("fanfare_edge_holes_total") for e in storm.edge_nodes) >= 4
+
+
+def test_records_deleted_under_a_worker(storm, region):
+    """It sleeps for that moment, and fetches on from offsets that are no more."""
+    worker, _ = storm.usual(kafka={"session.timeout.ms": 30000})
+    with storm.load("Kafka: records deleted under a worker that reads them", told=True):
+        worker.sigstop()
+        seen = [region.last(p) for p in range(4)]
+        storm.produce(4000)  # more than it may have fetched already
+        delete_all(storm, region, seen)
+        worker.sigcont()
+        worker.wait_metric("fanfare_worker_gaps_total", 1, 40)
+        worker.wait_metric("fanfare_worker_running_partitions", 4, 40)
+        storm.wait_more(2000)

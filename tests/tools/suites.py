@@ -34,7 +34,8 @@ SUITES = {
     "model": ("script", ["tests/model/run.py"], 600),
     "chaos": ("pytest", ["tests/chaos/test_*.py"], 1500),
 }
-SHORT = "chaos"  # without --all (or -k), only its rows marked `short`
+SHORT = "chaos"  # unless it is named (or --all or -k is given), only its rows marked `short`
+ROWS_HEAD = "fault, clients, records, missing/duplicate/disorder/told, resumed, longest pause"
 TSAN_SUITES = ["unit", "integration"]
 SLOWER = {"asan": 3, "tsan": 6}  # what a wait is multiplied by
 
@@ -64,7 +65,7 @@ class Count:
         return f"{self.passed} passed, {self.failed} failed{skipped}"
 
 
-def run(argv, log, timeout, env=None):
+def run(argv, log, timeout, env=None, pass_fds=()):
     """The exit code, or None on time-out; all output in the log."""
     with open(log, "wb") as out:
         try:
@@ -75,6 +76,7 @@ def run(argv, log, timeout, env=None):
                 stderr=subprocess.STDOUT,
                 cwd=REPO,
                 timeout=timeout,
+                pass_fds=pass_fds,
                 env={**os.environ, **(env or {})},
             )
             return done.returncode
@@ -128,6 +130,16 @@ def run_ctest(suite, labels, opts):
     return count
 
 
+def run_rows(argv, opts):
+    """The chaos suite: it takes minutes, and says each row's line at once."""
+    print(f"        {ROWS_HEAD}", flush=True)
+    said = os.dup(1)
+    try:
+        return run(argv, opts.log, opts.timeout, {**opts.env, "FANFARE_ROWS_FD": str(said)}, (said,))
+    finally:
+        os.close(said)
+
+
 def run_pytest(suite, patterns, opts):
     count, report = Count(), LOGS / f"suite-{suite}.xml"
     report.unlink(missing_ok=True)
@@ -139,7 +151,10 @@ def run_pytest(suite, patterns, opts):
     argv += [f"--junitxml={report}", "--durations=8"]
     argv += ["-o", f"timeout={120 * opts.scale}"] + (["-k", opts.k] if opts.k else [])
     argv += ["-m", "short"] if suite == SHORT and not (opts.all or opts.k) else []
-    code = run([*argv, *paths], opts.log, opts.timeout, opts.env)
+    if suite == SHORT:
+        code = run_rows([*argv, *paths], opts)
+    else:
+        code = run([*argv, *paths], opts.log, opts.timeout, opts.env)
     if not report.exists():
         count.fail(f"pytest ended with {code}")
         return count
@@ -202,8 +217,6 @@ def run_suite(suite, opts):
     took = time.monotonic() - began
     nothing = "" if count.total else ": no tests in the tree" if not opts.k else ": none matches"
     print(f"suite   {suite}: {count} ({took:.1f} s){nothing}", flush=True)
-    if suite == SHORT and (LOGS / "chaos.txt").exists():
-        print("".join(f"        {line}\n" for line in (LOGS / "chaos.txt").read_text().splitlines()), end="")
     for reason in count.reasons:
         print(f"        skipped: {reason}")
     for name in count.failures:
@@ -234,11 +247,13 @@ def main():
     parser = argparse.ArgumentParser(prog="dev test", description="runs the test suites")
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=", ".join(SUITES))
     parser.add_argument("-k", metavar="EXPR", help="only tests whose name matches")
+    parser.add_argument("--short", action="store_true", help="chaos: the short selection, although named")
     parser.add_argument("--all", action="store_true", help="chaos: every row, not only the short selection")
     parser.add_argument("--list", action="store_true", help="name the suites and end")
     parser.add_argument("--preset", default="debug", help=argparse.SUPPRESS)
     parser.add_argument("--build-failed", action="store_true", help=argparse.SUPPRESS)
     opts = parser.parse_args()
+    opts.all = opts.all or (SHORT in opts.suites and not opts.short)
     unknown = set(opts.suites) - set(SUITES)
     if unknown:
         parser.error(f"no such suite: {', '.join(sorted(unknown))} ({', '.join(SUITES)})")

@@ -14,12 +14,12 @@ from .util import Process, free_port, need_program
 
 
 class RedisServer:
-    def __init__(self, directory, port=0, password=None, **settings):
+    def __init__(self, directory, port=0, password=None, env=None, **settings):
         """settings: any option of redis.conf, with _ for - (maxmemory="64mb")."""
         self.dir = pathlib.Path(directory)
         self.dir.mkdir(parents=True, exist_ok=True)
         self.port = port or free_port()
-        self.password = password
+        self.password, self.env = password, env
         self.settings = {"save": "", "appendonly": "no", "maxmemory_policy": "noeviction"}
         self.settings |= settings
         self.url = f"redis://127.0.0.1:{self.port}"
@@ -35,7 +35,7 @@ class RedisServer:
             argv += ["--" + name.replace("_", "-"), value]
         if self.password:
             argv += ["--requirepass", self.password]
-        self.process = Process(f"redis:{self.port}", argv, self.dir / "redis.log")
+        self.process = Process(f"redis:{self.port}", argv, self.dir / "redis.log", self.env)
         self.process.spawn()
         self.process.wait_for(self._answers, "it answers PING", 20)
         return self

@@ -116,7 +116,7 @@ static void test_ahead_of_region(void **state)
 }
 
 /* beats: the beacon moves for so many of the first 19 tenths of a second. */
-static void beyond_end(const char *channel, int beats, const char *expect)
+static void beyond_end(const char *channel, int beats, int state, const char *expect)
 {
     struct plog *p;
 
@@ -124,6 +124,7 @@ static void beyond_end(const char *channel, int beats, const char *expect)
     p = fake_stream_of(&x, channel)->p;
     atomic_store(&p->kafka_end, 110);
     atomic_store(&p->beacon_ms, 1);
+    atomic_store(&p->beacon_state, state);
     subscribe_at(channel, 111);
     for (int i = 0; i < 19; i++) {
         if (i == 18)
@@ -142,12 +143,14 @@ static void beyond_end(const char *channel, int beats, const char *expect)
 static void test_beyond_kafkas_end(void **state)
 {
     (void)state;
-    beyond_end("a", 19,
+    beyond_end("a", 19, BEACON_LIVE,
                "{\"id\":2,\"subscribe\":{" HEAD ",\"offset\":100,\"was_recovering\":true}}\n");
-    beyond_end("a", 0, ERROR_100);
-    beyond_end("a", 1, ERROR_100); /* an edge cut off just now: the cursor may be younger */
-    beyond_end("a", 5, ERROR_100);
-    beyond_end("ahead:a", 19, ERROR_100); /* a mirror may lag */
+    beyond_end("a", 0, BEACON_LIVE, ERROR_100);
+    beyond_end("a", 1, BEACON_LIVE,
+               ERROR_100); /* an edge cut off just now: the cursor may be younger */
+    beyond_end("a", 5, BEACON_LIVE, ERROR_100);
+    beyond_end("a", 19, BEACON_STALLED, ERROR_100);    /* its worker hears nothing of Kafka */
+    beyond_end("ahead:a", 19, BEACON_LIVE, ERROR_100); /* a mirror may lag */
 }
 
 static void test_epochs(void **state)
