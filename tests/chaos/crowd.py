@@ -25,12 +25,15 @@ class Follower:
         self.told, self.resumed, self.connects = 0, 0, 0
         self.client = None
         self.task = None
+        self.present = asyncio.Event()
+        self.present.set()
 
     def begin(self):
         self.task = asyncio.create_task(self._follow())
 
     async def _follow(self):
         while True:
+            await self.present.wait()
             try:
                 await self._connection()
             except (OSError, FanError, AssertionError):
@@ -81,6 +84,14 @@ class Follower:
             with contextlib.suppress(OSError):
                 self.client.ws.transport.abort()
 
+    async def leave(self):
+        """Gone, with its cursor, until come_back()."""
+        self.present.clear()
+        await self.cut()
+
+    def come_back(self):
+        self.present.set()
+
 
 class Crowd:
     def __init__(self, ways, urls, keys, clients=120):
@@ -110,8 +121,9 @@ class Crowd:
             last[r.key.decode()] = r.position
         return all(f.cursor >= last.get(f.channel, 0) for f in self.all)
 
-    def judge(self, logs, row):
-        """logs: {epoch: records}. Fills the row; every epoch's records exactly once, in order."""
+    def judge(self, logs, row, least=100):
+        """logs: {epoch: records}. Fills the row; every epoch's records exactly once, in order. least: of the
+        clients must have resumed."""
         counts = dict.fromkeys(("missing", "duplicate", "disorder", "wrong", "unknown"), 0)
         for epoch, records in logs.items():
             expected = by_channel(records)
@@ -129,7 +141,7 @@ class Crowd:
         row["resumed"] = sum(f.resumed > 0 for f in self.all)
         row["pause_s"] = None
         assert not any(counts.values()), json.dumps(counts)
-        assert row["resumed"] >= 100
+        assert row["resumed"] >= least
 
     async def _end(self):
         for f in self.all:

@@ -63,7 +63,7 @@ class Cluster:
     @property
     def admin(self):
         if self._admin is None:
-            self._admin = AdminClient({"bootstrap.servers": self.bootstrap})
+            self._admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 2})
         return self._admin
 
     def start(self):
@@ -86,7 +86,7 @@ class Cluster:
     def in_sync(self, topic):
         """The smallest number of replicas in sync among the topic's partitions."""
         parts = self.admin.list_topics(topic, timeout=scaled(10)).topics[topic].partitions
-        return min(len(p.isrs) for p in parts.values())
+        return min((len(p.isrs) for p in parts.values()), default=0)
 
     def controller(self):
         """The member that is the controllers' leader now."""

@@ -51,8 +51,9 @@ class Verdict:
         assert not bad, f"of {self.expected} records: {said}"
 
 
-def read_topic(bootstrap, topic, timeout=30):
-    """Every record of a topic from its beginning up to the ends seen at the start of the call."""
+def read_topic(bootstrap, topic, timeout=30, keys=None):
+    """Every record of a topic (or those with one of these keys) from its beginning up to the ends seen at
+    the start of the call."""
     conf = {
         "bootstrap.servers": bootstrap,
         "group.id": "oracle",
@@ -83,7 +84,7 @@ def read_topic(bootstrap, topic, timeout=30):
             if message.error():
                 left.discard(partition)  # the end of the partition: aborted records leave no other trace
                 return not left
-            if message.offset() < ends[partition]:
+            if message.offset() < ends[partition] and (keys is None or message.key() in keys):
                 records.append(_record(message))
             if message.offset() + 1 >= ends[partition]:
                 left.discard(partition)

@@ -13,7 +13,7 @@ from .util import scaled, wait_until
 class Topics:
     def __init__(self, bootstrap):
         self.bootstrap = bootstrap
-        self.admin = AdminClient({"bootstrap.servers": bootstrap})
+        self.admin = AdminClient({"bootstrap.servers": bootstrap, "log_level": 2})
         self._producers = {}
 
     def create(self, name, partitions=4, **config):
@@ -52,7 +52,7 @@ class Topics:
 
     def producer(self, partitioner="murmur2_random"):
         if partitioner not in self._producers:
-            conf = {"bootstrap.servers": self.bootstrap, "acks": "all", "linger.ms": 0}
+            conf = {"bootstrap.servers": self.bootstrap, "acks": "all", "linger.ms": 0, "log_level": 2}
             self._producers[partitioner] = Producer(conf | {"partitioner": partitioner})
         return self._producers[partitioner]
 
