@@ -8,6 +8,7 @@ trio     three brokers, one cluster, for the rows that kill some of them
 A row marked `short` is in the selection that a plain `./dev test` runs.
 """
 
+import os
 import pathlib
 import sys
 
@@ -26,7 +27,8 @@ from harness.gate import Ways  # noqa: E402
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "short: in the selection that CI runs")
-    config.pluginmanager.register(reporting.Rows(REPO / "build" / "log"), "chaos-rows")
+    logs = os.environ.get("FANFARE_CHAOS_LOGS", REPO / "build" / "log")  # a mutant's (mutants.py)
+    config.pluginmanager.register(reporting.Rows(pathlib.Path(logs)), "chaos-rows")
 
 
 @pytest.fixture

@@ -34,13 +34,20 @@ MATRIX = [
     ("edge: SIGKILL", RECONNECT, ["test_edge_sigkill"]),
     ("edge: SIGSTOP, then CONT", RECONNECT, ["test_edge_sigstop"]),
     ("edge: restart", RECONNECT, ["test_edge_drains_and_comes_back"]),
-    ("edge: all at once", RECONNECT, ["test_all_edges_at_once"]),
+    (
+        "edge: all at once",
+        RECONNECT,
+        ["test_all_edges_at_once", "test_all_edges_away_for_seconds"],
+    ),
     ("edge cut from Redis for less than its plog", PAUSE, ["test_edge_cut_from_redis[less]"]),
     ("edge cut from Redis for more than its plog", PAUSE, ["test_edge_cut_from_redis[more]"]),
     (
         "edge cut from Redis for more than the stream keeps",
         PAUSE,
-        ["test_edge_cut_from_redis_for_more_than_the_stream"],
+        [
+            "test_edge_cut_from_redis_for_more_than_the_stream",
+            "test_edges_cut_for_longer_than_the_stream",
+        ],
     ),
     ("edge: its way to Redis swallows everything", PAUSE, ["test_edge_hears_nothing_of_redis"]),
     ("Redis: SIGKILL and restart, nothing kept", PAUSE, ["test_redis_restarts_empty"]),
@@ -68,8 +75,12 @@ MATRIX = [
     (
         "Redis: goes back in time while the topic is idle",
         NOTHING,
-        ["test_redis_goes_back_in_time_while_idle"],
+        [
+            "test_redis_goes_back_in_time_while_idle",
+            "test_redis_goes_back_unseen_while_idle",
+        ],
     ),
+    ("Redis: goes back in time under load", PAUSE, ["test_redis_goes_back_unseen"]),
     (
         "Redis: accepts connections and never answers",
         PAUSE,

@@ -28,6 +28,13 @@ def say(line):
             os.write(int(fd), f"        {line}\n".encode())
 
 
+def said_by(report):
+    """The failure's first line; the report has the rest."""
+    crash = getattr(report.longrepr, "reprcrash", None)
+    text = crash.message if crash else str(report.longrepr)
+    return text.strip().partition("\n")[0][:200]
+
+
 class Rows:
     """A pytest plugin: joins each row's report (user property `row`) with how its test ended."""
 
@@ -40,6 +47,8 @@ class Rows:
         row |= dict(report.user_properties).get("row", {})
         if report.failed:
             row["result"] = "FAILED"
+            row.setdefault("failed_in", []).append(report.when)
+            row.setdefault("why", said_by(report))
         elif report.skipped and row["result"] == "ok":
             xfail = getattr(report, "wasxfail", "")
             row["result"] = "known" if xfail else "skip"

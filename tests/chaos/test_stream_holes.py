@@ -95,7 +95,6 @@ def test_redis_goes_back_unseen_while_idle(storm, curtain, region):
     assert worker.metrics().total("fanfare_worker_stream_moved_total") >= 1
 
 
-@pytest.mark.short
 def test_edges_cut_for_longer_than_the_stream(storm, curtain, region):
     """What the stream no longer has when they are back, Kafka has."""
     storm.worker(stream_bytes="200KiB")  # for each partition, about two seconds of the load

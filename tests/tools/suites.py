@@ -249,6 +249,7 @@ def main():
     parser.add_argument("-k", metavar="EXPR", help="only tests whose name matches")
     parser.add_argument("--short", action="store_true", help="chaos: the short selection, although named")
     parser.add_argument("--all", action="store_true", help="chaos: every row, not only the short selection")
+    parser.add_argument("--mutants", action="store_true", help="chaos: break the code and see it caught")
     parser.add_argument("--list", action="store_true", help="name the suites and end")
     parser.add_argument("--preset", default="debug", help=argparse.SUPPRESS)
     parser.add_argument("--build-failed", action="store_true", help=argparse.SUPPRESS)
@@ -260,6 +261,11 @@ def main():
     if opts.list:
         print("\n".join(SUITES))
         return 0
+    if opts.mutants and opts.suites != [SHORT]:
+        parser.error(f"--mutants is the {SHORT} suite's")
+    if opts.mutants:
+        argv = [sys.executable, "tests/chaos/mutants.py", *(["-k", opts.k] if opts.k else [])]
+        return subprocess.run(argv, cwd=REPO, stdin=subprocess.DEVNULL).returncode
     LOGS.mkdir(parents=True, exist_ok=True)
     opts.build = os.environ["FANFARE_BUILD"]
     opts.scale = SLOWER.get(opts.preset, 1) * float(os.environ.get("FANFARE_TIMEOUT_SCALE", "1"))
