@@ -49,7 +49,7 @@ def trio(tmp_path_factory):
 
 @pytest.fixture
 def storm(nodes, topics, topic, kafka, redis, tmp_path, request):
-    it = Storm(nodes, topics, topic, kafka, redis, tmp_path)
+    it = Storm(nodes, topics, topic, kafka, redis, tmp_path, request.node.name)
     yield it
     it.end()
     request.node.user_properties.append(("row", it.row))

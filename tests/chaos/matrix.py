@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The faults that Fanfare is tried against: what dies or lies, what a client may see, and which rows show it.
 
-A row of the table in docs/guarantees.md is written for each (table.py). tests/tools/test_matrix.py sees to it
-that every row named here exists.
+A row of the table in docs/guarantees.md is written for each (table.py). Storm holds a row to what is said
+here: nobody may be told where it doesn't say so, and "nothing" is no pause that one could notice.
+tests/tools/test_matrix.py sees to it that every row named here exists.
 """
 
 NOTHING = "nothing"
@@ -161,3 +162,8 @@ MATRIX = [
     ),
     ("memory limit reached", "new clients refused", ["test_edge_reaches_its_memory_limit"]),
 ]
+
+
+def sees_of(test):
+    """What a client may see in that row; None: the matrix doesn't name it."""
+    return next((sees for _, sees, tests in MATRIX if test in tests), None)

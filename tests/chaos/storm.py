@@ -19,10 +19,12 @@ import subprocess
 import time
 
 import pytest
+from matrix import NOTHING, OWN, sees_of
 
 from harness.loadgen import Runner
 from harness.util import WaitError, free_port, scaled, wait_until
 
+PAUSE_UNSEEN = 2  # seconds: no more than a busy machine's own
 RESUMED = 100  # clients that must have resumed in a row, and do so again after the fault
 LOAD = {
     "clients": 240,
@@ -44,7 +46,7 @@ LOAD = {
 
 
 class Storm:
-    def __init__(self, nodes, topics, topic, kafka, redis, directory):
+    def __init__(self, nodes, topics, topic, kafka, redis, directory, test=None):
         self.nodes, self.topics, self.topic, self.kafka = nodes, topics, topic, kafka
         self.redis, self.dir = redis, directory
         self.spaces = {"": {"topic": topic}}
@@ -53,6 +55,7 @@ class Storm:
         self.settings = LOAD
         self.row = {}
         self.result = None
+        self.sees = sees_of(test)  # what a client may see, says the matrix
         # Seconds: no client may wait longer for a record; no client that reconnects, for its subscriptions.
         self.pause_max = self.resume_max = None
 
@@ -114,6 +117,9 @@ class Storm:
     def load(self, fault, told=False, **settings):
         """The body is the fault. told: gaps may be told, and at least one is."""
         self.row["fault"] = fault
+        assert not told or self.sees is None or "told" in self.sees, "the matrix doesn't say told"
+        if self.sees in (NOTHING, OWN):
+            self.pause_max = PAUSE_UNSEEN
         ready = [e for e in self.edge_nodes if e.is_running()]
         wait_until(lambda: all(e.get("/health/ready")[0] == 200 for e in ready), "the edges are ready", 30)
         runner = Runner(self.kafka, self.topic, self.dir)

@@ -27,7 +27,7 @@ def storm3(trio, redis, tmp_path, request):
     topic = topics.create(request.node.name.replace("[", "-").replace("]", ""), partitions=4)
     wait_until(lambda: trio.in_sync(topic) == 3, "three replicas of each partition", 30)
     nodes = Nodes(tmp_path / "nodes", trio, redis)
-    it = Storm(nodes, topics, topic, trio, redis, tmp_path)
+    it = Storm(nodes, topics, topic, trio, redis, tmp_path, request.node.name)
     yield it
     it.end()
     request.node.user_properties.append(("row", it.row))

@@ -51,7 +51,7 @@ def storm2(broker, redis, tmp_path, request):
     topics = Topics(broker.bootstrap)
     topic = topics.create(re.sub(r"[^\w]", "-", request.node.name), partitions=4)
     nodes = Nodes(tmp_path / "nodes", broker, redis)
-    it = Storm(nodes, topics, topic, broker, redis, tmp_path)
+    it = Storm(nodes, topics, topic, broker, redis, tmp_path, request.node.name)
     yield it
     it.end()
     request.node.user_properties.append(("row", it.row))

@@ -32,7 +32,7 @@ SUITES = {
     "page": ("pytest", [APART["page"], "tests/page"], 600),
     "autobahn": ("script", ["tests/autobahn/run.sh"], 600),
     "model": ("script", ["tests/model/run.py"], 600),
-    "chaos": ("pytest", ["tests/chaos/test_*.py"], 1500),
+    "chaos": ("pytest", ["tests/chaos/test_*.py"], 2700),
 }
 SHORT = "chaos"  # unless it is named (or --all or -k is given), only its rows marked `short`
 ROWS_HEAD = "fault, clients, records, missing/duplicate/disorder/told, resumed, longest pause"
