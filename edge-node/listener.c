@@ -61,14 +61,19 @@ int listener_accept(int fd, size_t write_max)
     return c;
 }
 
-void listener_take_refused(int fd)
+void listener_refuse(int fd)
 {
     static const char answer[] = "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n"
                                  "Connection: close\r\nContent-Length: 0\r\n\r\n";
-    char request[2048];
 
-    /* What has come is read, or the close would be a reset that overtakes the answer. */
-    if (recv(fd, request, sizeof(request), MSG_DONTWAIT) >= 0 || errno == EAGAIN)
-        (void)!send(fd, answer, sizeof(answer) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    (void)!send(fd, answer, sizeof(answer) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+    shutdown(fd, SHUT_WR);
+}
+
+void listener_take_refused(int fd)
+{
+    char request[4096];
+
+    (void)!recv(fd, request, sizeof(request), MSG_DONTWAIT);
     close(fd);
 }

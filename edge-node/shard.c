@@ -27,6 +27,7 @@
 #include "edge-node/transport_ws.h"
 
 #define MEMORY_LOOK_MS 50
+#define MEMORY_FULL_MS 1000
 #define ACCEPT_BURST   64 /* connections taken in one round, so that the others get their turn */
 
 /* ---- the loop ---- */
@@ -77,12 +78,19 @@ static void tell_left(struct shard *sh)
     atomic_store_explicit(&sh->left, sh->hub.draining || n ? n : 1, memory_order_relaxed);
 }
 
+static void close_refused(struct shard *sh)
+{
+    while (sh->refused_count)
+        listener_take_refused(sh->refused[--sh->refused_count]);
+}
+
 static void on_tick(struct ev_loop *loop, struct ev_timer *w, int events)
 {
     struct shard *sh = container_of(w, struct shard, tick);
 
     (void)loop, (void)events;
     hub_tick(&sh->hub, clock_mono_ms());
+    close_refused(sh);
     tell_left(sh);
 }
 
@@ -121,7 +129,7 @@ static bool is_full(struct shard *sh)
     uint64_t now = clock_mono_ms();
     bool was = sh->is_full;
 
-    if (!sh->memory_limit || now < sh->memory_ms + MEMORY_LOOK_MS)
+    if (!sh->memory_limit || now < sh->memory_ms + (was ? MEMORY_FULL_MS : MEMORY_LOOK_MS))
         return was;
     sh->memory_ms = now;
     sh->is_full = proc_memory() > sh->memory_limit / 10 * 9;
@@ -158,7 +166,11 @@ static void on_accept(struct ev_loop *loop, struct ev_io *w, int events)
         }
         if (is_full(sh)) {
             METRIC_ADD(refused, 1);
-            listener_take_refused(fd);
+            listener_refuse(fd);
+            if (sh->refused_count == SHARD_REFUSED)
+                listener_take_refused(fd);
+            else
+                sh->refused[sh->refused_count++] = fd;
             continue;
         }
         METRIC_ADD(accepted, 1);
@@ -310,6 +322,7 @@ void shard_done(struct shard *sh)
         lws_context_destroy(sh->lws); /* closes what is left: session_on_close */
     hub_turn(&sh->hub, clock_mono_ms());
     hub_done(&sh->hub);
+    close_refused(sh);
     if (sh->listen_fd >= 0)
         close(sh->listen_fd);
     ev_loop_destroy(sh->loop);

@@ -17,6 +17,8 @@ struct lws_context;
 struct lws_vhost;
 struct ws_app;
 
+#define SHARD_REFUSED 64
+
 struct shard {
     int index;
     const struct edge_conf *conf;
@@ -37,8 +39,9 @@ struct shard {
     _Atomic int orders;
     _Atomic uint32_t left; /* clients, for main; not 0 before it drains */
 
-    uint64_t memory_limit, memory_ms; /* memory_max; when it was looked at */
-    bool is_full;                     /* newcomers are refused */
+    uint64_t memory_limit, memory_ms;          /* memory_max; when it was looked at */
+    bool is_full;                              /* newcomers are refused */
+    int refused[SHARD_REFUSED], refused_count; /* to be closed with the next tick */
 
     struct lws_context *lws;
     struct lws_vhost *vhost;

@@ -2,12 +2,15 @@
 """Clients for the rows that fanfare-loadgen's oracle can't judge: the log becomes another one under it.
 
 A Follower behaves as an SDK does (subscribes again with its cursor when it is told to, reconnects with it),
-and keeps all it got and was told, by epoch. Crowd.judge() compares with what Kafka held, epoch by epoch.
+and keeps all it got and was told, by epoch. All the time a tenth of them is cut every 400 ms, as in the load;
+a twentieth goes back to its first cursor then. Crowd.judge() compares with what Kafka held, epoch by epoch.
 """
 
 import asyncio
 import contextlib
 import json
+import random
+import time
 
 from harness.client import FanClient, FanError
 from harness.oracle import by_channel, compare, read_topic
@@ -27,6 +30,7 @@ class Follower:
         self.task = None
         self.present = asyncio.Event()
         self.present.set()
+        self.old = number % 20 == 7  # goes back to where it began
 
     def begin(self):
         self.task = asyncio.create_task(self._follow())
@@ -46,6 +50,7 @@ class Follower:
         url = self.urls[(self.number + self.connects) % len(self.urls)]
         self.connects += 1
         self.client = client = await FanClient.connect(url)
+        client.dropped = False
         await self._subscribe(client)
         while True:
             await client.wait(lambda: client.pubs[self.channel] or client.pushes, "news", 600)
@@ -74,13 +79,17 @@ class Follower:
 
     def _take(self, client):
         pubs = client.pubs[self.channel]
-        if pubs:
+        if pubs and not client.dropped:
             self.got.setdefault(self.epoch, []).extend(pubs)
             self.cursor = pubs[-1]["offset"]
             pubs.clear()
 
     async def cut(self):
+        if self.old and self.epoch:
+            self.cursor = self.began[self.epoch]
+            self.got[self.epoch] = []  # all of it must come again
         if self.client:
+            self.client.dropped = True  # what it hasn't looked at yet comes again
             with contextlib.suppress(OSError):
                 self.client.ws.transport.abort()
 
@@ -94,10 +103,18 @@ class Follower:
 
 
 class Crowd:
-    def __init__(self, ways, urls, keys, clients=120):
+    def __init__(self, ways, urls, keys, clients=240):
         self.ways, self.keys = ways, keys
         self.all = [Follower(urls, keys[i % len(keys)], i) for i in range(clients)]
+        self.took = None  # seconds until everybody was told
         self._on_all(lambda f: f.begin())
+        self._cutting = self.ways.call(lambda: asyncio.create_task(self._cut_on()))
+
+    async def _cut_on(self):
+        while True:
+            await asyncio.sleep(0.4)
+            for f in random.sample(self.all, len(self.all) // 10):
+                await f.cut()
 
     def _on_all(self, function):
         self.ways.call(lambda: [function(f) for f in self.all])
@@ -122,13 +139,17 @@ class Crowd:
         return all(f.cursor >= last.get(f.channel, 0) for f in self.all)
 
     def judge(self, logs, row, least=100):
-        """logs: {epoch: records}. Fills the row; every epoch's records exactly once, in order. least: of the
-        clients must have resumed."""
+        """logs: {epoch: records}, the last one is now. Fills the row; every epoch's records exactly once, in
+        order; an ended epoch isn't asked of those who went through it again then. least: of the clients must
+        have resumed."""
+        self.ways.call(self._cutting.cancel)
+        now, records = list(logs.items())[-1]
+        wait_until(lambda: self.ready(now) and self.caught_up(records), "everybody has the last record", 60)
         counts = dict.fromkeys(("missing", "duplicate", "disorder", "wrong", "unknown"), 0)
         for epoch, records in logs.items():
             expected = by_channel(records)
             for f in self.all:
-                if epoch not in f.began:
+                if epoch not in f.began or (f.old and epoch != now):
                     continue
                 got = {f.channel: f.got.get(epoch, [])}
                 verdict = compare(expected, got, {f.channel: f.began[epoch]})
@@ -139,15 +160,16 @@ class Crowd:
         row["records"] = sum(len(r) for r in logs.values())
         row["told"] = sum(f.told for f in self.all)
         row["resumed"] = sum(f.resumed > 0 for f in self.all)
-        row["pause_s"] = None
+        row["pause_s"] = self.took
         assert not any(counts.values()), json.dumps(counts)
         assert row["resumed"] >= least
 
     async def _end(self):
-        for f in self.all:
-            f.task.cancel()
-        done, _ = await asyncio.wait([f.task for f in self.all], timeout=scaled(10))
-        assert len(done) == len(self.all)
+        tasks = [self._cutting, *(f.task for f in self.all)]
+        for task in tasks:
+            task.cancel()
+        done, _ = await asyncio.wait(tasks, timeout=scaled(10))
+        assert len(done) == len(tasks)
 
     def end(self):
         self.ways.run(self._end())
@@ -166,8 +188,12 @@ def produce(storm, crowd, n, base=0):
 
 def another_log(storm, region, crowd, old, timeout=30):
     """All were told of the new log; its epoch."""
+    began = time.monotonic()
     new = wait_until(lambda: region.log() not in (None, old) and region.log(), "a new log", timeout)
     wait_until(lambda: crowd.ready(new), "everybody was told", 30)
+    crowd.took = time.monotonic() - began
+    for f in crowd.all:
+        f.resumed = 0
     return new
 
 

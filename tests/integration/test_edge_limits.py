@@ -4,6 +4,7 @@
 import time
 
 import pytest
+import websockets
 
 from harness.client import FanClient, FanError
 
@@ -95,3 +96,13 @@ async def test_too_many_history_requests_at_once(edges, fake_log, fan):
     replies = await client.batch([{"history": {"channel": f"c{i}"}} for i in range(12)])
     codes = [r.get("error", {}).get("code") for r in replies]
     assert codes.count(111) == 4 and codes.count(None) == 8
+
+
+async def test_no_memory_for_more_clients(edges, fake_log):
+    edge = edges(memory_max=1)  # less than it has already
+    with pytest.raises(websockets.InvalidStatus) as refused:
+        await FanClient.open(edge.url)
+    assert refused.value.response.status_code == 503
+    assert refused.value.response.headers["Retry-After"] == "1"
+    assert edge.metrics().total("fanfare_edge_refused_total") == 1
+    assert edge.event("memory_full")["limit"] == "1"
