@@ -149,7 +149,8 @@ def run_pytest(suite, patterns, opts):
         return count
     argv = [sys.executable, "-m", "pytest", "-c", f"{INTEGRATION}/pytest.ini", "-p", "no:cacheprovider"]
     argv += [f"--junitxml={report}", "--durations=8"]
-    argv += ["-o", f"timeout={120 * opts.scale}"] + (["-k", opts.k] if opts.k else [])
+    seconds = 240 if suite == SHORT else 120  # one that hangs ends them all
+    argv += ["-o", f"timeout={seconds * opts.scale}"] + (["-k", opts.k] if opts.k else [])
     argv += ["-m", "short"] if suite == SHORT and not (opts.all or opts.k) else []
     if suite == SHORT:
         code = run_rows([*argv, *paths], opts)

@@ -75,6 +75,17 @@ def test_pytest_counts(opts, tmp_path, body, expected):
         assert "no such thing here" in count.reasons[0]
 
 
+def test_chaos_says_each_row_at_once(opts, tmp_path, capfd):
+    text = "import os\ndef test_it(): os.write(int(os.environ['FANFARE_ROWS_FD']), b'a row\\n')\n"
+    ini = tmp_path / suites.INTEGRATION / "pytest.ini"
+    ini.parent.mkdir(parents=True)
+    ini.write_text("[pytest]\n")
+    (tmp_path / "test_it.py").write_text(text)
+    opts.all = True
+    assert suites.run_pytest("chaos", ["test_it.py"], opts).passed == 1
+    assert capfd.readouterr().out.splitlines()[-2:] == [f"        {suites.ROWS_HEAD}", "a row"]
+
+
 def test_chaos_runs_its_short_selection_unless_told(opts, tmp_path):
     ini = tmp_path / suites.INTEGRATION / "pytest.ini"
     ini.parent.mkdir(parents=True)
