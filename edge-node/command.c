@@ -107,6 +107,11 @@ static void subscribe_granted(struct session *s, const struct command *cmd)
             continue; /* a token's mistake: the others are served */
         if (!s->proto->connect_sub(cmd, name, &cursor))
             cursor = (struct cursor){0};
+        if (cursor.recover && !hub_admit(s->h)) {
+            METRIC_ADD(recover_errors, 1);
+            session_sub_failed(s, ERROR_TOO_MANY_REQUESTS);
+            return;
+        }
         s->unanswered++;
         sub_new(s, hub_channel(s->h, ns, name), 0, &cursor, 0, true);
     }
@@ -145,7 +150,7 @@ static void do_connect(struct session *s, const struct command *cmd)
     s->ping_ms = s->h->now_ms + ping / 2 + ping / 2 * spread / UINT16_MAX;
     session_set_timer(s);
     subscribe_granted(s, cmd);
-    if (!s->unanswered)
+    if (!s->unanswered && s->state == SESSION_CONNECTING)
         finish_connect(s);
 }
 
@@ -175,6 +180,10 @@ static void do_subscribe(struct session *s, const struct command *cmd)
         rc = ERROR_LIMIT_EXCEEDED;
     else if (!rc)
         rc = may_subscribe(s, cmd, ns, &exp_s);
+    if (!rc && cmd->cursor.recover && !hub_admit(s->h)) {
+        METRIC_ADD(recover_errors, 1);
+        rc = ERROR_TOO_MANY_REQUESTS;
+    }
     if (rc) {
         answer_error(s, cmd, rc);
         return;

@@ -11,7 +11,7 @@ struct edge_conf {
     char *listen, *redis_url, *redis_password, *admin_listen, *page_dir;
     char *tls_certificate, *tls_key, *token_hmac_secret, *token_rsa_public_key, *node;
     int64_t shards, token_leeway, ping_interval, pong_timeout, connect_timeout, plog_bytes;
-    int64_t write_max, memory_max, frame_max, channels_max, drain_time;
+    int64_t write_max, memory_max, frame_max, channels_max, resume_rate, drain_time;
     struct conf_strings origins;
     struct conf_table namespaces;
     int log_level;

@@ -219,6 +219,23 @@ struct channel *hub_channel_of_rec(const struct hub *h, const struct plog_rec *r
     return channel_find(h, plog_rec_channel(r), r->hash);
 }
 
+/* A bucket of one second's worth: many who come back at once are taken in as fast as the rate says,
+ * the others wait where it costs nothing, behind their SDK's own pause. */
+bool hub_admit(struct hub *h)
+{
+    uint64_t rate = (uint64_t)h->conf->resume_rate, full = rate * 1000;
+    uint64_t pause = h->now_ms - h->admit_ms;
+
+    if (!rate)
+        return true;
+    h->admit = pause >= 1000 || h->admit + pause * rate > full ? full : h->admit + pause * rate;
+    h->admit_ms = h->now_ms;
+    if (h->admit < 1000)
+        return false;
+    h->admit -= 1000;
+    return true;
+}
+
 /* ---- the live ---- */
 
 void hub_live(struct sub *sub)

@@ -168,8 +168,11 @@ struct hub {
     struct list dirty;   /* sessions with output or reading to resume */
     struct list dead;    /* sessions to free at the turn's end */
 
-    uint32_t next_tail;  /* the plog to look at first: a turn ended before it */
-    size_t live_left;    /* of LIVE_A_TURN, in this turn */
+    uint32_t next_tail; /* the plog to look at first: a turn ended before it */
+    size_t live_left;   /* of LIVE_A_TURN, in this turn */
+    uint64_t admit_ms;  /* when `admit` was reckoned last … */
+    uint64_t admit;     /* … in thousandths of a subscription that may resume */
+
     uint64_t turn;       /* counts turns that did something */
     uint32_t scan_steps; /* SCAN_STEPS; fewer in tests */
     struct scan scans[SCANS_A_TURN];
@@ -194,6 +197,7 @@ void hub_tick(struct hub *h, uint64_t now_ms);
 void hub_drain(struct hub *h, uint64_t time_ms);
 
 /* ---- for session, sub, history ---- */
+bool hub_admit(struct hub *h); /* may one more subscription resume now? (resume_rate) */
 struct channel *hub_channel(struct hub *h, const struct namespace *ns, struct slice name);
 void hub_channel_unref(struct channel *ch); /* sub_count went down: frees it at 0 */
 /* Finds the channel's tail, or the reason why not: 0; -EAGAIN: topic or position not known yet;

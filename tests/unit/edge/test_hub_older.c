@@ -179,10 +179,52 @@ static void test_a_storm_is_served_in_parts(void **state)
     end();
 }
 
+/* ---- more come back than the rate takes in ---- */
+
+static size_t count_of(const char *word)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < 8; i++) {
+        n += strstr(take_text(&many[i]), word) != NULL;
+        buf_clear(&many[i].text);
+    }
+    return n;
+}
+
+static void resume_eight(void)
+{
+    for (unsigned i = 0; i < 8; i++)
+        say_at(&many[i], 10 + i, "a", 100);
+    fake_settle(&x);
+}
+
+static void test_resumes_are_admitted_by_rate(void **state)
+{
+    (void)state;
+    begin(100);
+    fake_write(&x, "a", 1, true);
+    x.conf.resume_rate = 5;
+    connect_many(8);
+    resume_eight();
+    assert_int_equal(count_of("\"error\":{\"code\":111,\"message\":\"too many requests\","
+                              "\"temporary\":true}"),
+                     3);
+    fake_pass(&x, 400); /* two more */
+    resume_eight();     /* the five: already subscribed */
+    assert_int_equal(count_of("\"recovered\":true"), 2);
+    fake_say(&x, &c, "{\"id\":3,\"subscribe\":{\"channel\":\"b\"}}"); /* no resume */
+    fake_settle(&x);
+    assert_non_null(strstr(take_text(&c), "{\"id\":3,\"subscribe\":"));
+    close_many(8);
+    end();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_two_new_channels_share_a_page),
+        cmocka_unit_test(test_resumes_are_admitted_by_rate),
         cmocka_unit_test(test_a_newcomer_is_not_held_back),
         cmocka_unit_test(test_a_storm_on_a_busy_channel),
         cmocka_unit_test(test_a_storm_is_served_in_parts),
