@@ -111,8 +111,8 @@ async def test_latest_skips_and_tells(edges, fake_log, slow, fan):
     fake_log.append(numbered(end, 3))  # live again: nothing is skipped
     await client.wait_pubs("a", end - told + 3)
     assert assert_all_or_told(client, end + 3) == told
-    await other.wait_pubs("a", end + 3)
-    assert got(other) == list(range(end + 3))
+    await other.wait(lambda: got(other)[-1] == end + 2, "the last record")
+    assert_all_or_told(other, end + 3)  # on a busy machine it may have been slow for a moment, too
     assert edge.metrics().total("fanfare_edge_slow_skips_total") >= 1
 
 
