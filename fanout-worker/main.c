@@ -152,6 +152,7 @@ static int run(struct worker *w)
     boot_done(&w->boot);
     if (w->pump)
         pump_free(w->pump);
+    proc_exit_within(0, rc);
     return rc;
 }
 

@@ -15,7 +15,7 @@ void proc_random(void *dst, size_t n); /* getrandom; any thread */
 /* n random characters of [0-9A-Za-z] and a NUL; any thread. */
 void proc_random_id(char *dst, size_t n);
 /* The process ends with this status when so many seconds have passed: at the end, when a library
- * may not let go. */
+ * may not let go. 0: no longer. */
 void proc_exit_within(unsigned seconds, int status);
 void proc_thread_name(const char *name); /* of the calling thread, <= 15 characters */
 
