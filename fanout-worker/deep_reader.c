@@ -58,6 +58,7 @@ static void unassign(struct deep *d, struct deep_reader *r)
 {
     rd_kafka_topic_partition_list_t *l;
     rd_kafka_error_t *err;
+    rd_kafka_message_t *m;
 
     if (!r->queue)
         return;
@@ -65,13 +66,16 @@ static void unassign(struct deep *d, struct deep_reader *r)
         rd_kafka_message_destroy(r->kept);
     r->kept = NULL;
     rd_kafka_queue_cb_event_enable(r->queue, NULL, NULL);
-    rd_kafka_queue_destroy(r->queue);
-    r->queue = NULL;
     l = list_of(d, r, RD_KAFKA_OFFSET_INVALID);
     err = rd_kafka_incremental_unassign(d->rk, l);
     if (err)
         rd_kafka_error_destroy(err);
     rd_kafka_topic_partition_list_destroy(l);
+    /* Or the next assignment's queue isn't empty when its first message comes, and doesn't ring. */
+    while ((m = rd_kafka_consume_queue(r->queue, 0)))
+        rd_kafka_message_destroy(m);
+    rd_kafka_queue_destroy(r->queue);
+    r->queue = NULL;
 }
 
 /* @thread librdkafka's */
@@ -229,6 +233,7 @@ void deep_readers_serve(struct deep *d, uint64_t now)
         if (!r->row || !r->queue || r->believed || r->nudged || now < r->sought_ms + SOON_MS)
             continue;
         r->nudged = true; /* see history_facts.c */
+        deep_work(d);     /* it may hold what was fetched before: then it doesn't ring */
         if (rd_kafka_query_watermark_offsets(d->rk, d->h->nss->v[r->topic].topic, r->partition,
                                              &low, &end, NUDGE_MS))
             return;
