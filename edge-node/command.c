@@ -264,7 +264,7 @@ static void do_history(struct session *s, const struct command *cmd)
     int64_t exp_s;
     int rc = cmd->bad || !cmd->channel.p ? ERROR_BAD_REQUEST : find_namespace(s, cmd->channel, &ns);
 
-    if (!rc && !ns->conf->history)
+    if (!rc && ns->conf->history == NS_HISTORY_OFF)
         rc = ERROR_NOT_AVAILABLE;
     if (!rc && !sub_find(s, cmd->channel))
         rc = may_subscribe(s, cmd, ns, &exp_s);

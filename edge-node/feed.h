@@ -23,8 +23,9 @@ struct feed;
 /* Can an edge compute where a channel's records are? If not: error 108. */
 enum topic_map {
     TOPIC_MAPPED,
-    TOPIC_UNMAPPED, /* producers place keys otherwise */
-    TOPIC_DIFFERS,  /* the workers' configuration leads elsewhere */
+    TOPIC_UNMAPPED,  /* producers place keys otherwise */
+    TOPIC_COMPACTED, /* and the namespace promises every record */
+    TOPIC_DIFFERS,   /* the workers' configuration leads elsewhere */
 };
 
 /* One incarnation of one topic. Immutable; valid within a turn. */

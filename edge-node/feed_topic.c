@@ -76,7 +76,7 @@ static void wake_all(struct feed *f)
 
 /* What must be the same in workers and edges: else an edge looks where its records are not. */
 struct placing {
-    struct slice namespace, key, partitioner;
+    struct slice namespace, key, partitioner, history;
 };
 
 static bool tell_unless_same(struct topic *t, const char *knob, struct slice theirs,
@@ -105,6 +105,8 @@ static void compare(struct topic *t, const struct placing *theirs, const char *l
 
     if (tell_unless_same(t, "namespace", theirs->namespace, t->ns->name) ||
         tell_unless_same(t, "key", theirs->key, ns_key_name(t->ns->conf->key)) ||
+        (!any &&
+         tell_unless_same(t, "history", theirs->history, ns_promise_name(t->ns->conf->history))) ||
         (log_id[0] && tell_unless_same(t, "log_id", slice_of(log), log_id)))
         v->map = TOPIC_DIFFERS;
     else if (tell_unless_same(t, "partitioner", theirs->partitioner,
@@ -135,8 +137,12 @@ static bool hash_parse(const struct redis_reply *r, struct topic *t, struct topi
             theirs.namespace = value;
         else if (slice_eq(name, SLICE("key")))
             theirs.key = value;
+        else if (slice_eq(name, SLICE("history")))
+            theirs.history = value;
         else if (slice_eq(name, SLICE("state")) && slice_eq(value, SLICE("unmapped")))
             v.map = TOPIC_UNMAPPED;
+        else if (slice_eq(name, SLICE("state")) && slice_eq(value, SLICE("compacted")))
+            v.map = TOPIC_COMPACTED;
     }
     if (!v.partitions || !v.log[0])
         return false;

@@ -44,6 +44,9 @@ const char *proto_unmapped_text(const struct topic_view *v)
     if (v->map == TOPIC_DIFFERS)
         return "not available: workers and edges must be given the same namespace (the edge's log "
                "says what differs)";
+    if (v->map == TOPIC_COMPACTED)
+        return "not available: the topic is compacted: the namespace needs history latest, in "
+               "workers and edges";
     if (v->partitioner == PARTITIONER_CRC32)
         return "not available: producers must use partitioner=consistent_random (librdkafka's "
                "crc32)";

@@ -74,6 +74,7 @@ void sub_free(struct sub *sub)
     waiter_drop(&sub->w);
     hub_channel_unref(sub->w.ch);
     buf_done(&sub->first);
+    free(sub->find);
     free(sub);
     METRIC_ADD(subscriptions, -1);
     METRIC_ADD(lagging, -1);
@@ -180,8 +181,7 @@ void sub_release_held(struct session *s)
 
 /* ---- the first answer: begin_*() is false if it waits, or failed and is gone ---- */
 
-/* Is its cursor one of the log that is there now? */
-static bool is_of_log(const struct sub *sub)
+bool sub_is_of_log(const struct sub *sub)
 {
     return sub->recover && !sub->foreign && !strcmp(sub->epoch, sub->w.ch->tail->p->log);
 }
@@ -197,13 +197,14 @@ static bool beacon_is_fresh(const struct hub *h, const struct plog *p)
 static bool begin_now(struct sub *sub)
 {
     struct tail *t = sub->w.ch->tail;
-    uint64_t end = atomic_load(&t->p->kafka_end), asked = sub->pos;
+    uint64_t end = atomic_load(&t->p->kafka_end);
 
+    buf_done(&sub->first); /* older than what may be missing */
+    sub->gap_from = sub_wants_latest(sub) ? sub->asked : sub->pos;
     sub->pos = t->cursor;
     if (atomic_load(&t->p->beacon_state) == BEACON_REBUILD && end > sub->pos)
         sub->pos = end;
-    sub->has_gap = is_of_log(sub) && asked < sub->pos;
-    sub->gap_from = asked;
+    sub->has_gap = sub_is_of_log(sub) && sub->gap_from < sub->pos;
     answer(sub, false, sub->pos);
     return true;
 }
@@ -241,6 +242,24 @@ static bool begin_behind(struct sub *sub)
     return true;
 }
 
+/* What a client has of another log is replaced by the latest of this one; if there is none, it is
+ * told. */
+static bool begin_latest(struct sub *sub)
+{
+    bool of_log = sub_is_of_log(sub);
+    int rc;
+
+    if (!of_log)
+        sub->pos = sub->asked = 0;
+    rc = sub_find_latest(sub);
+    if (rc == -EAGAIN)
+        return false;
+    if (rc || (!of_log && !sub->first.n))
+        return begin_now(sub);
+    answer(sub, true, of_log ? sub->asked : sub->pos);
+    return true;
+}
+
 static bool begin(struct hub *h, struct sub *sub)
 {
     struct tail *t = sub->w.ch->tail;
@@ -249,7 +268,9 @@ static bool begin(struct hub *h, struct sub *sub)
         answer(sub, false, 0);
         return true;
     }
-    if (!is_of_log(sub))
+    if (sub_wants_latest(sub) && (sub->pos <= t->cursor || !sub_is_of_log(sub)))
+        return begin_latest(sub);
+    if (!sub_is_of_log(sub))
         return begin_now(sub);
     if (sub->pos <= t->cursor && !hub_quiet(&sub->w, &sub->pos, &sub->looked))
         return false;
@@ -290,6 +311,7 @@ static void expire_behind(struct hub *h, struct sub *sub)
     const struct plog *p = sub->w.ch->tail->p;
     uint64_t low = atomic_load(&p->kafka_low), refused = atomic_load(&p->refused_ms);
 
+    sub_stop_finding(sub);
     if (refused && h->now_ms < refused + ANSWER_MS) {
         fail(sub, ERROR_TOO_MANY_REQUESTS, NULL);
     } else if (!low || !beacon_is_fresh(h, p)) {
@@ -307,7 +329,7 @@ static void sub_expire(struct hub *h, struct waiter *w)
     struct tail *t = sub->w.ch->tail;
     bool server = sub->server;
 
-    if (!t || !t->ready || !is_of_log(sub))
+    if (!t || !t->ready || !(sub_is_of_log(sub) || sub_wants_latest(sub)))
         fail(sub, ERROR_INTERNAL, NULL);
     else if (sub->pos <= t->cursor)
         expire_behind(h, sub);

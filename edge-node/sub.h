@@ -29,7 +29,8 @@ struct sub {
     bool behind; /* has been live, and fell behind */
     bool looked; /* up in the last-position index, since it was last live */
     char epoch[LOG_ID_LEN + 1];
-    struct buf first; /* server-side: publications for the connect reply */
+    struct buf first;     /* publications for the reply */
+    struct finding *find; /* history latest: what was looked through; NULL: it is over */
 };
 
 /* The session has checked name, limits and permission. cursor may be all zero. */
@@ -46,6 +47,17 @@ void sub_behind(struct sub *sub, uint64_t pos);
 void sub_lag(struct sub *sub, uint64_t pos);
 /* An answered subscription goes on: to the plog's end and live, or until something is missing. */
 void sub_pull(struct sub *sub);
+/* history latest, not answered yet: looks for the channel's latest record behind the cursor. 0: it
+ * is in `first`, or there is none; -EAGAIN: it waits; -ENOENT: it may have been among what nobody
+ * has any more. Done, sub->pos is as far as it looked. @turn */
+int sub_find_latest(struct sub *sub) _must_check_;
+/* Its time is up before that: what was found stays, sub_pull() goes on from sub->pos. */
+void sub_stop_finding(struct sub *sub);
+bool sub_is_of_log(const struct sub *sub); /* is its cursor one of the log that is there now? */
+static inline bool sub_wants_latest(const struct sub *sub)
+{
+    return sub->recover && sub->w.ch->ns->conf->history == NS_HISTORY_LATEST;
+}
 /* What of r fits into the reply; sub->pos moves. */
 void sub_first_page(struct sub *sub, const struct records *r);
 /* For the connect reply. */

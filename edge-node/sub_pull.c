@@ -65,6 +65,12 @@ static bool is_skipping(const struct sub *sub)
     return sub->w.slow && sub->w.ch->ns->conf->slow_clients == NS_SLOW_LATEST;
 }
 
+/* It resumes where the latest record is kept: that is all it is owed until it is live. */
+static bool is_owed_latest(const struct sub *sub)
+{
+    return sub_wants_latest(sub) && !sub->behind;
+}
+
 /* ---- going on ---- */
 
 /* False: it waits, for the client or the next turn. */
@@ -111,7 +117,7 @@ static bool send_all(struct sub *sub, const struct records *r)
     return true;
 }
 
-/* The same with the last record of r only, told what it skips. */
+/* The same with the last record of r only, told what a slow client misses by that. */
 static bool send_last(struct sub *sub, const struct records *r)
 {
     struct session *s = sub->w.s;
@@ -122,7 +128,7 @@ static bool send_last(struct sub *sub, const struct records *r)
         struct proto_gap gap = {0};
         if (!may_send(sub))
             return false;
-        if (i + 1 < r->n || r->from > sub->pos) {
+        if (is_skipping(sub) && (i + 1 < r->n || r->from > sub->pos)) {
             gap = (struct proto_gap){sub->pos, rec->pos - 1};
             METRIC_ADD(slow_skips, 1);
         }
@@ -167,10 +173,11 @@ static void wait_on(struct sub *sub)
 /* The next step towards the tail's cursor; false: it waits, or was told a gap and is gone. */
 static bool step(struct sub *sub)
 {
+    bool last = is_skipping(sub) || is_owed_latest(sub);
     struct tail *t = sub->w.ch->tail;
     struct records r;
 
-    if (is_skipping(sub) && hub_newest(sub->w.ch, sub->pos, &r))
+    if (last && hub_newest(sub->w.ch, sub->pos, &r))
         return send_last(sub, &r);
     if (!hub_quiet(&sub->w, &sub->pos, &sub->looked))
         return false;
@@ -187,7 +194,7 @@ static bool step(struct sub *sub)
         sub_gap(sub, &gap);
         return false;
     }
-    return is_skipping(sub) ? send_last(sub, &r) : send_all(sub, &r);
+    return last ? send_last(sub, &r) : send_all(sub, &r);
 }
 
 void sub_pull(struct sub *sub)

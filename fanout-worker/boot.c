@@ -220,6 +220,8 @@ static int check_kafka(struct boot *bt, char why[BOOT_WHY])
         return -EINVAL;
     if (find_topics(bt, why) < 0)
         return -EIO;
+    if (history_policies(bt->history, why, BOOT_WHY) < 0)
+        return -EINVAL;
     history_cluster(bt->history, bt->cluster, sizeof(bt->cluster));
     bt->registry = registry_open(bt->conf, why, BOOT_WHY);
     if (!bt->registry)

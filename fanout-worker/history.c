@@ -16,6 +16,7 @@
 
 #include "fanout-worker/deep.h"
 #include "fanout-worker/history_impl.h"
+#include "fanout-worker/history_policy.h"
 #include "fanout-worker/pump.h"
 #include "fanout-worker/registry.h"
 #include "fanout-worker/source_kafka.h"
@@ -121,6 +122,23 @@ int history_count(struct history *h, int32_t *ret_partitions, char *why, size_t 
     return 0;
 }
 
+int history_policies(struct history *h, char *why, size_t why_size)
+{
+    policy_ask(h->policies);
+    policy_take(h->policies, HISTORY_ASK_MS + 500); /* it ends by itself before */
+    for (uint32_t i = 0; i < h->nss->count; i++) {
+        if (!policy_refuse(h->policies, i))
+            continue;
+        snprintf(why, why_size,
+                 "topic %s is compacted, so records of a channel's past go missing: set "
+                 "namespaces.%s.history to latest, in workers and edges, or the topic's "
+                 "cleanup.policy to delete",
+                 h->nss->v[i].topic, h->nss->v[i].name);
+        return -EINVAL;
+    }
+    return 0;
+}
+
 void history_cluster(struct history *h, char *dst, size_t size)
 {
     char *id = rd_kafka_clusterid(h->rk, HISTORY_ASK_MS);
@@ -143,6 +161,7 @@ static void tell_counts(struct history *h, bool asked)
 
             j->partitions = counts[i];
             j->asked = asked;
+            j->compacted = policy_refuse(h->policies, i);
             history_answer(h, j);
         }
     } else {
@@ -244,6 +263,8 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int events)
         tell_newer_logs(h);
     if (now - h->refreshed_ms >= REFRESH_MS) {
         h->refreshed_ms = now;
+        policy_take(h->policies, 0); /* the answer to the question of last time */
+        policy_ask(h->policies);
         tell_counts(h, h->owed_counts);
     }
 }
@@ -286,6 +307,7 @@ struct history *history_new(const struct worker_conf *conf, const struct namespa
         return NULL;
     }
     rd_kafka_poll_set_consumer(h->rk);
+    h->policies = policy_new(h->rk, nss);
     for (uint32_t i = 0; i < nss->count; i++)
         h->topics[i].rkt = rd_kafka_topic_new(h->rk, nss->v[i].topic, NULL);
     return h;
@@ -330,6 +352,7 @@ void history_stop(struct history *h)
     }
     free(h->topics);
     registry_close(h->reg);
+    policy_free(h->policies);
     ev_loop_destroy(h->loop);
     if (h->rk)
         rd_kafka_destroy_flags(h->rk, RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE);

@@ -51,6 +51,7 @@ struct history_job {
     /* HISTORY_TOPIC */
     int32_t partitions;
     bool asked;
+    bool compacted; /* and its namespace promises more than that leaves */
     /* HISTORY_NEWLOG, HISTORY_LOG */
     struct log_record rec;
     int32_t earlier[LOGS_EARLIER_MAX];
@@ -64,6 +65,8 @@ struct history *history_new(const struct worker_conf *conf, const struct namespa
  * how to mend it included. */
 int history_count(struct history *h, int32_t *ret_partitions, char *why,
                   size_t why_size) _must_check_;
+/* Boot: 0, or -EINVAL with why filled: a topic is compacted, and its namespace promises more. */
+int history_policies(struct history *h, char *why, size_t why_size) _must_check_;
 /* Boot: the cluster's id, "" if it has none. */
 void history_cluster(struct history *h, char *dst, size_t size);
 struct history_opts {

@@ -16,6 +16,7 @@
 #include "common/runtime/namespace.h"
 
 #include "fanout-worker/history_impl.h"
+#include "fanout-worker/history_policy.h"
 #include "fanout-worker/source_kafka.h"
 
 #define FACTS_ASK_MS  1500 /* one question */
@@ -87,7 +88,14 @@ static struct history_job *pending_of(const struct history *h, struct list *jobs
     return NULL;
 }
 
-static void judge(struct history_job *j, const rd_kafka_message_t *m)
+/* A record that compaction took can't be compared, as one that retention took. */
+static bool may_be_compacted(const struct history *h, const struct history_job *j)
+{
+    return policy_compacted(h->policies, j->topic) ||
+           h->nss->v[j->topic].conf->history == NS_HISTORY_LATEST;
+}
+
+static void judge(const struct history *h, struct history_job *j, const rd_kafka_message_t *m)
 {
     struct source_record r;
 
@@ -96,6 +104,8 @@ static void judge(struct history_job *j, const rd_kafka_message_t *m)
         /* m->offset is the end: before our record it is "beyond" (the log may come back); behind it
          * there is no record where ours was: aborted or control. */
         j->check = m->offset < (int64_t)j->pos ? CHECK_BEYOND : CHECK_DIFFERENT;
+        if (j->check == CHECK_DIFFERENT && may_be_compacted(h, j))
+            j->check = CHECK_NONE;
         return;
     }
     if (m->err) {
@@ -104,7 +114,10 @@ static void judge(struct history_job *j, const rd_kafka_message_t *m)
         return;
     }
     kafka_record_of(m, &r);
-    if (r.offset != (int64_t)j->pos - 1 || entry_fingerprint(r.key, r.value, r.time_ms) != j->fp)
+    if (r.offset != (int64_t)j->pos - 1 && may_be_compacted(h, j))
+        j->check = CHECK_NONE;
+    else if (r.offset != (int64_t)j->pos - 1 ||
+             entry_fingerprint(r.key, r.value, r.time_ms) != j->fp)
         j->check = CHECK_DIFFERENT;
 }
 
@@ -147,7 +160,7 @@ static void fetch_records(struct history *h, struct list *jobs, uint64_t ms)
 
         j = m ? pending_of(h, jobs, m) : NULL;
         if (j) {
-            judge(j, m);
+            judge(h, j, m);
             left--;
         }
         if (m)

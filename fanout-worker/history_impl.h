@@ -30,6 +30,7 @@ struct history {
     struct history_opts opts;
     struct registry *reg;
     struct deep *deep;
+    struct policies *policies;
     struct inbox inbox, *reply;
     struct ev_loop *loop;
     ev_async bell;

@@ -223,7 +223,7 @@ static void on_last(struct redis_conn *c, const struct redis_reply *reply, void 
 void part_attach(struct part *p)
 {
     part_detach(p);
-    if (p->state == PART_OUT || !p->pu->redis_ready || p->t->waiting_log)
+    if (p->state == PART_OUT || !p->pu->redis_ready || p->t->waiting_log || p->t->compacted)
         return;
     if (p->id.partition >= p->t->log.partitions) {
         /* Of a log not known yet, which the next metadata brings. */

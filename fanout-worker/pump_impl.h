@@ -81,7 +81,8 @@ struct topic {
     bool waiting_log; /* registration is under way */
     bool owed_count;  /* a count was asked for, and none came yet that settles the guards */
     bool unmapped;
-    bool written; /* the topic's hash was written since Redis came up */
+    bool compacted; /* it stands still */
+    bool written;   /* the topic's hash was written since Redis came up */
     struct part **parts;
     int32_t part_count;
 };

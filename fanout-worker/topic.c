@@ -47,7 +47,7 @@ void topic_write(struct topic *t)
 {
     char key[KEY_MAX], n[16], partitions[16];
     size_t key_n = key_topic(key, t->log.topic);
-    struct slice argv[10];
+    struct slice argv[11];
 
     if (!t->pu->redis_ready)
         return;
@@ -59,11 +59,12 @@ void topic_write(struct topic *t)
     argv[3] = slice_of(t->log.log);
     argv[4] = slice_of(partitions);
     argv[5] = slice_of(partitioner_name((enum partitioner)t->ns->conf->partitioner));
-    argv[6] = t->unmapped ? SLICE("unmapped") : SLICE("live");
+    argv[6] = t->compacted ? SLICE("compacted") : t->unmapped ? SLICE("unmapped") : SLICE("live");
     argv[7] = t->unmapped || !t->written ? SLICE("fresh") : SLICE("keep");
     argv[8] = slice_of(t->ns->name);
     argv[9] = slice_of(ns_key_name(t->ns->conf->key));
-    pump_eval(t->pu, SCRIPT_TOPIC, NULL, NULL, 10, argv);
+    argv[10] = slice_of(ns_promise_name(t->ns->conf->history));
+    pump_eval(t->pu, SCRIPT_TOPIC, NULL, NULL, 11, argv);
     t->written = true;
 }
 
@@ -154,10 +155,31 @@ static void settle_guards(struct topic *t)
     }
 }
 
+/* While the topic is compacted, and its namespace promises more than that leaves, it stands still:
+ * what compaction takes can't be told from what never was. */
+static void set_compacted(struct topic *t, bool on)
+{
+    t->compacted = on;
+    PUMP_METRIC(t->pu, compacted, on ? 1 : -1);
+    if (on)
+        log_error("compacted", " topic=%s mend=%s", log_value(slice_of(t->log.topic)),
+                  log_value(SLICE("set the namespace's history to latest, in workers and edges, or "
+                                  "the topic's cleanup.policy to delete")));
+    else
+        log_info("compacted_no_more", " topic=%s", log_value(slice_of(t->log.topic)));
+    topic_write(t);
+    for (int32_t p = 0; p < t->part_count; p++) {
+        if (t->parts[p])
+            part_attach(t->parts[p]); /* which detaches, and doesn't go on while compacted */
+    }
+}
+
 void topic_on_count(struct topic *t, const struct history_job *j)
 {
     enum logs_fit fit;
 
+    if (j->compacted != t->compacted)
+        set_compacted(t, j->compacted);
     t->owed_count = t->owed_count || j->asked;
     if (j->partitions == 0) {
         log_warn("topic_missing", " topic=%s", log_value(slice_of(t->log.topic)));

@@ -237,6 +237,7 @@ int conf_set_json(const struct conf_spec *spec, void *base, const struct json *j
 {
     struct slice text;
     int64_t number;
+    bool yes;
 
     switch (spec->type) {
     case CONF_BOOL:
@@ -258,6 +259,8 @@ int conf_set_json(const struct conf_spec *spec, void *base, const struct json *j
         set_string(spec, base, text);
         return 0;
     case CONF_ENUM:
+        if (json_bool(j, &yes)) /* some enums have these words beside others */
+            return enum_of_text(spec, base, yes ? SLICE("true") : SLICE("false"), path, errors);
         if (json_text(j, &text))
             return enum_of_text(spec, base, text, path, errors);
         break;

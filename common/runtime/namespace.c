@@ -23,6 +23,11 @@ const char *ns_key_name(int key)
     return key == NS_KEY_FULL ? "full" : "short";
 }
 
+const char *ns_promise_name(int history)
+{
+    return history == NS_HISTORY_LATEST ? "latest" : "all";
+}
+
 static void check_one(const struct conf_item *item, struct buf *errors)
 {
     const struct namespace_conf *c = item->value;
@@ -37,6 +42,11 @@ static void check_one(const struct conf_item *item, struct buf *errors)
     else if (strlen(c->topic) > TOPIC_MAX)
         buf_printf(errors, "namespaces.%s.topic: is longer than Kafka allows (%d)\n", item->name,
                    TOPIC_MAX);
+    if (c->history == NS_HISTORY_LATEST && c->partitioner == PARTITIONER_ANY)
+        buf_printf(errors,
+                   "namespaces.%s.history: with partitioner any channels are live only, so nothing "
+                   "can be latest\n",
+                   item->name);
     if (c->log_id[0] && !log_id_is_valid(slice_of(c->log_id)))
         buf_printf(errors, "namespaces.%s.log_id: expected 8 characters of 0-9A-Za-z\n",
                    item->name);

@@ -28,7 +28,8 @@ enum ns_key {
     NS_KEY_SHORT,
     NS_KEY_FULL
 };
-const char *ns_key_name(int key); /* as in the configuration */
+const char *ns_key_name(int key);         /* as in the configuration */
+const char *ns_promise_name(int history); /* "latest", or "all" */
 enum ns_fate {
     NS_FATE_MARKER,
     NS_FATE_SKIP
@@ -38,6 +39,11 @@ enum ns_tombstone {
     NS_TOMBSTONE_SKIP
 };
 
+enum ns_history {
+    NS_HISTORY_ON,
+    NS_HISTORY_OFF,
+    NS_HISTORY_LATEST
+};
 enum ns_slow {
     NS_SLOW_CATCH_UP,
     NS_SLOW_LATEST,
@@ -58,7 +64,7 @@ struct namespace_conf {
     bool anonymous;              /* may be subscribed without a token's permission */
     int slow_clients;            /* enum ns_slow */
     int64_t slow_time;           /* ms */
-    bool history;                /* may the history command be used */
+    int history;                 /* enum ns_history */
 };
 extern const struct conf_spec namespace_specs[];
 

@@ -54,6 +54,7 @@ num.partitions=3
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
 log.cleaner.dedupe.buffer.size=4194304
+log.cleaner.backoff.ms=200
 offsets.topic.replication.factor=1
 offsets.topic.num.partitions=1
 transaction.state.log.replication.factor=1

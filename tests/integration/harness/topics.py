@@ -5,7 +5,14 @@ Keys go to partitions by murmur2_random, Java's rule and the one Fanfare's docum
 """
 
 from confluent_kafka import Producer, TopicPartition
-from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
+from confluent_kafka.admin import (
+    AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
+    ConfigResource,
+    NewPartitions,
+    NewTopic,
+)
 
 from .util import scaled, wait_until
 
@@ -48,6 +55,16 @@ class Topics:
         """Retention at will: moves the partition's low watermark to the offset `before`."""
         at = [TopicPartition(name, partition, before)]
         for future in self.admin.delete_records(at).values():
+            future.result(scaled(30))
+
+    def configure(self, name, **config):
+        """Changes some of the topic's own settings."""
+        resource = ConfigResource(ConfigResource.Type.TOPIC, name)
+        for key, value in config.items():
+            entry = ConfigEntry(key.replace("_", "."), str(value))
+            entry.incremental_operation = AlterConfigOpType.SET
+            resource.add_incremental_config(entry)
+        for future in self.admin.incremental_alter_configs([resource]).values():
             future.result(scaled(30))
 
     def producer(self, partitioner="murmur2_random"):

@@ -136,7 +136,6 @@ static inline void fake_namespaces(struct fake *x)
         c->log_id = (char *)(uintptr_t)(i == FAKE_AHEAD ? FAKE_LOG : "");
         c->partitioner = i == FAKE_ANY ? PARTITIONER_ANY : PARTITIONER_MURMUR2;
         c->anonymous = i != FAKE_PRIVATE;
-        c->history = true;
         x->items[i] = (struct conf_item){(char *)(uintptr_t)names[i], c};
     }
     assert_int_equal(namespaces_init(&x->nss, &table, &errors), 0);

@@ -172,7 +172,7 @@ static void test_file(void **state)
     assert_int_equal(ns->on_too_large, NS_FATE_MARKER);
     assert_int_equal(ns->on_tombstone, NS_TOMBSTONE_NULL);
     assert_int_equal(ns->partitioner, PARTITIONER_MURMUR2);
-    assert_true(ns->anonymous && !ns->history);
+    assert_true(ns->anonymous && ns->history == NS_HISTORY_OFF);
     assert_int_equal(ns->headers.n, 2);
     run_done(&r);
 }
