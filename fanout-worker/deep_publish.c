@@ -137,10 +137,9 @@ static void put(struct list *jobs, struct deep_row *row)
     j->kind = HISTORY_FACTS;
     j->topic = row->topic;
     j->partition = row->want.partition;
-    j->pos = row->last;
-    j->fp = row->fp;
-    j->has_fp = row->has_fp;
-    memcpy(j->log, row->want.log, sizeof(j->log));
+    j->now = (struct history_point){row->last, row->fp, row->has_fp};
+    if (row->last == 0) /* is there a commit that can be checked instead? */
+        memcpy(j->log, row->want.log, sizeof(j->log));
     list_add_tail(jobs, &j->link);
 }
 

@@ -228,14 +228,14 @@ void deep_readers_serve(struct deep *d, uint64_t now)
         rd_kafka_message_destroy(other);
     for (size_t i = 0; i < DEEP_READERS; i++) {
         struct deep_reader *r = &d->readers[i];
-        int64_t low, end;
+        int64_t low;
 
         if (!r->row || !r->queue || r->believed || r->nudged || now < r->sought_ms + SOON_MS)
             continue;
         r->nudged = true; /* see history_facts.c */
         deep_work(d);     /* it may hold what was fetched before: then it doesn't ring */
-        if (rd_kafka_query_watermark_offsets(d->rk, d->h->nss->v[r->topic].topic, r->partition,
-                                             &low, &end, NUDGE_MS))
+        if (kafka_ask_offset(d->rk, d->h->nss->v[r->topic].topic, r->partition,
+                             RD_KAFKA_OFFSET_BEGINNING, NUDGE_MS, &low))
             return;
     }
 }

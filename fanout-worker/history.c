@@ -215,18 +215,21 @@ static void register_log(struct history *h, struct history_job *j)
 
 static void serve_jobs(struct history *h)
 {
-    struct list jobs, facts, late;
+    struct list jobs, facts, late, checks;
     struct history_job *j, *next;
     bool counts = false;
 
     list_init(&jobs);
     list_init(&facts);
     list_init(&late);
+    list_init(&checks);
     inbox_take(&h->inbox, &jobs);
     list_for_each_safe(j, next, &jobs, link) {
         list_del(&j->link);
         if (j->kind == HISTORY_FACTS) {
             list_add_tail(j->late ? &late : &facts, &j->link);
+        } else if (j->kind == HISTORY_CHECK) {
+            list_add_tail(&checks, &j->link);
         } else if (j->kind == HISTORY_NEWLOG) {
             register_log(h, j);
         } else {
@@ -239,6 +242,8 @@ static void serve_jobs(struct history *h)
         tell_counts(h, true);
     if (!list_is_empty(&facts))
         history_answer_facts(h, &facts);
+    if (!list_is_empty(&checks))
+        history_answer_checks(h, &checks);
 }
 
 static void on_bell(struct ev_loop *loop, ev_async *w, int events)

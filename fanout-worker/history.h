@@ -22,8 +22,16 @@ struct worker_metrics;
 struct scripts;
 struct pump_topic_boot;
 
+/* A record that was carried, as it is known again: the overlap check fetches and compares it. */
+struct history_point {
+    uint64_t pos; /* 0: none */
+    uint32_t fp;
+    bool has_fp; /* false: only its place can be compared */
+};
+
 enum history_kind {
-    HISTORY_FACTS,  /* low and end of a partition; compares the record at pos, if pos != 0 */
+    HISTORY_FACTS,  /* low and end of a partition; compares the records at now and before */
+    HISTORY_CHECK,  /* the regular check, of a partition that goes on: compares and asks no more */
     HISTORY_TOPIC,  /* a topic's partition count; asked for, or the regular one */
     HISTORY_LEADER, /* a partition's leader changed */
     HISTORY_NEWLOG, /* register log n; answered as HISTORY_LOG, or with err */
@@ -36,18 +44,17 @@ struct history_job {
     uint32_t topic;
     int32_t partition;
     uint64_t token; /* the pump's, untouched */
-    bool recheck;   /* the pump's: compare only, the partition goes on */
     bool late;      /* the pump's: it failed before, so the others of its round go first */
     int err;
     char why[160];
-    /* HISTORY_FACTS: pos = 0 with a log id: the group's commit, if it is of that log, is checked */
-    uint64_t pos;
-    uint32_t fp;
-    bool has_fp;
-    char log[LOG_ID_LEN + 1];
-    int64_t low, end;
+    /* HISTORY_FACTS, HISTORY_CHECK */
+    struct history_point now;    /* the highest position known */
+    struct history_point before; /* an earlier one; of a CHECK the only one that is compared */
+    char log[LOG_ID_LEN + 1];    /* given: the group's commit of this log counts, too, as now */
+    uint64_t commit;             /* answer: that commit; 0: there is none */
+    int64_t low, end;            /* answer of FACTS */
     enum attach_check check;
-    bool pending; /* history's: its record isn't here yet */
+    const struct history_point *wait; /* history's: its record isn't here yet */
     /* HISTORY_TOPIC */
     int32_t partitions;
     bool asked;

@@ -36,6 +36,7 @@ struct history {
     ev_async bell;
     ev_timer tick;
     uint64_t refreshed_ms;
+    uint64_t no_commit_until; /* don't ask for commits that are only one more witness */
     pthread_t thread;
     _Atomic bool stop;
     bool started;
@@ -44,8 +45,9 @@ struct history {
 
 bool history_stopping(const struct history *h);
 void history_answer(struct history *h, struct history_job *j); /* moves j to the pump */
-/* Answers each job of the list; it is garbage afterwards. */
+/* Answer each job of the list; it is garbage afterwards. */
 void history_answer_facts(struct history *h, struct list *jobs);
+void history_answer_checks(struct history *h, struct list *jobs);
 /* Fills HISTORY_FACTS jobs, which stay the caller's; their records come within ms. -EAGAIN: another
  * one's question took too long. */
 void history_look(struct history *h, struct list *jobs, uint64_t ms);

@@ -34,6 +34,16 @@ static inline void inbox_post(struct inbox *in, struct list *item)
     in->bell(in->arg);
 }
 
+static inline bool inbox_is_empty(struct inbox *in)
+{
+    bool empty;
+
+    pthread_mutex_lock(&in->lock);
+    empty = list_is_empty(&in->items);
+    pthread_mutex_unlock(&in->lock);
+    return empty;
+}
+
 /* Moves all there is to the end of *ret. */
 static inline void inbox_take(struct inbox *in, struct list *ret)
 {

@@ -63,6 +63,8 @@ static void on_append(struct redis_conn *c, const struct redis_reply *reply, voi
     if (!append_answered(&p->ap, b))
         return;
     p->moved_ms = clock_mono_ms();
+    if (p->anchor.pos == 0) /* the stream was absent when the partition was attached */
+        p->anchor = (struct history_point){p->ap.acked, p->ap.acked_fp, true};
     PUMP_METRIC(p->pu, entries, count);
     room_again(p);
 }
@@ -113,6 +115,11 @@ static void send_batch(void *arg, struct append_batch *take_b, const struct appe
     char fixed[3][DIGITS], *digits;
     struct slice *argv;
 
+    if (pump_has_slept(pu)) {
+        free(take_b); /* the append forgets it, too, when it is attached again */
+        pump_kick(pu);
+        return;
+    }
     if (pu->argv_cap < argc) {
         pu->argv_cap = argc * 2;
         pu->argv = mem_realloc(pu->argv, pu->argv_cap * sizeof(*pu->argv));

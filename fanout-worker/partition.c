@@ -8,22 +8,15 @@
  * Redis says. Invariant: the source reads the partition only in PART_RUN. @thread pump
  */
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/base/clock.h"
+#include "common/base/decimal.h"
 #include "common/runtime/log.h"
 
 #include "fanout-worker/pump_impl.h"
 
 #define RETRY_MS 250
-#define AGAIN_MS 20
-#define IDLE_MS  500
-
-struct last_ask {
-    struct part *p;
-    uint64_t token, acked;
-};
 
 static void on_retry(struct ev_loop *loop, ev_timer *w, int events)
 {
@@ -98,6 +91,8 @@ void part_detach(struct part *p)
         return;
     if (p->state == PART_RUN && p->pu->src)
         p->pu->src->ops->stop(p->pu->src, p->id);
+    if (p->state == PART_RUN && p->ap.has_fp && p->ap.acked > p->top.pos)
+        p->top = (struct history_point){p->ap.acked, p->ap.acked_fp, true};
     p->token++;
     part_append_reset(p);
     part_set_held(p, false);
@@ -110,6 +105,7 @@ void part_own(struct part *p)
         return;
     p->pu->owned++;
     p->known = false;
+    p->fresh = true;
     p->beyond_since = 0;
     part_set_state(p, PART_HOLD);
 }
@@ -138,6 +134,8 @@ void part_log_changed(struct part *p)
     part_detach(p);
     name_keys(p);
     p->seen = -1;
+    p->top = p->anchor = (struct history_point){.pos = 0};
+    p->committed = 0;
     p->low = p->end = p->rebuild_until = 0;
     p->known = false;
     p->beyond_since = 0;
@@ -148,21 +146,21 @@ void part_log_changed(struct part *p)
 
 /* ---- attach ---- */
 
-static void ask_last(struct part *p, redis_reply_fn *fn)
+void part_ask_last(struct part *p, redis_reply_fn *fn)
 {
-    struct last_ask *ask = mem_alloc(sizeof(*ask));
+    struct part_ask *ask = mem_alloc(sizeof(*ask));
     struct slice argv[3] = {SLICE("2"), slice_of(p->stream), slice_of(p->side)};
 
-    *ask = (struct last_ask){p, p->token, p->ap.acked};
+    *ask = (struct part_ask){p, p->token, p->ap.acked};
     pump_eval(p->pu, SCRIPT_LAST, fn, ask, 3, argv);
 }
 
-static struct history_job *facts_job(struct part *p)
+struct history_job *part_job(const struct part *p, enum history_kind kind)
 {
     struct history_job *j = mem_zalloc(sizeof(*j));
 
     list_init(&j->link);
-    j->kind = HISTORY_FACTS;
+    j->kind = kind;
     j->topic = p->id.topic;
     j->partition = p->id.partition;
     j->token = p->token;
@@ -170,28 +168,19 @@ static struct history_job *facts_job(struct part *p)
     return j;
 }
 
-static bool parse_u64(struct slice s, uint64_t *ret)
-{
-    char text[24], *end;
-
-    if (s.n == 0 || s.n >= sizeof(text))
-        return false;
-    memcpy(text, s.p, s.n);
-    text[s.n] = '\0';
-    errno = 0;
-    *ret = strtoull(text, &end, 10);
-    return errno == 0 && *end == '\0';
-}
-
+/* The highest position that anybody knows is compared: a Redis that lost its newest entries, or all
+ * of them, doesn't hide what clients have seen. */
 static void ask_facts(struct part *p)
 {
-    struct history_job *j = facts_job(p);
+    struct history_job *j = part_job(p, HISTORY_FACTS);
 
-    j->pos = p->last;
-    j->fp = p->last_fp;
-    j->has_fp = p->has_fp;
-    memcpy(j->log, p->t->log.log, sizeof(j->log));
-    if (p->last)
+    j->now = (struct history_point){p->last, p->last_fp, p->has_fp};
+    if (p->top.pos > p->last)
+        j->now = p->top;
+    j->before = p->anchor;
+    if (p->fresh || j->now.pos == 0)
+        memcpy(j->log, p->t->log.log, sizeof(j->log));
+    if (j->now.pos)
         PUMP_METRIC(p->pu, overlap_checks, 1);
     part_set_state(p, PART_FACTS);
     history_post(p->pu->history, j);
@@ -199,7 +188,7 @@ static void ask_facts(struct part *p)
 
 static void on_last(struct redis_conn *c, const struct redis_reply *reply, void *arg)
 {
-    _cleanup_free_ struct last_ask *ask = arg;
+    _cleanup_free_ struct part_ask *ask = arg;
     struct part *p = ask->p;
     uint64_t fp;
 
@@ -209,13 +198,13 @@ static void on_last(struct redis_conn *c, const struct redis_reply *reply, void 
     if (redis_is_error(reply, "NOSCRIPT"))
         pump_redis_load(p->pu);
     if (redis_type(reply) != REDIS_T_ARRAY || redis_len(reply) < 1 ||
-        !parse_u64(redis_str(redis_at(reply, 0)), &p->last)) {
+        !decimal_parse(redis_str(redis_at(reply, 0)), UINT64_MAX, &p->last)) {
         log_warn("attach_failed", " stream=%s why=%s", p->stream, log_value(redis_str(reply)));
         part_retry(p, RETRY_MS);
         return;
     }
     p->has_fp = redis_len(reply) > 1 && redis_type(redis_at(reply, 1)) != REDIS_T_NIL &&
-                parse_u64(redis_str(redis_at(reply, 1)), &fp);
+                decimal_parse(redis_str(redis_at(reply, 1)), UINT32_MAX, &fp);
     p->last_fp = p->has_fp ? (uint32_t)fp : 0;
     ask_facts(p);
 }
@@ -230,9 +219,8 @@ void part_attach(struct part *p)
         part_retry(p, 1000);
         return;
     }
-    p->recheck_due = false; /* attaching compares, too */
     part_set_state(p, PART_LAST);
-    ask_last(p, on_last);
+    part_ask_last(p, on_last);
 }
 
 static void run(struct part *p, const struct attach_plan *plan)
@@ -269,6 +257,12 @@ static void run(struct part *p, const struct attach_plan *plan)
     pump_kick(p->pu);
 }
 
+void part_is_other(struct part *p)
+{
+    PUMP_METRIC(p->pu, overlap_failures, 1);
+    topic_need_newlog(p->t, "another_record_at_known_position");
+}
+
 static void decide(struct part *p, const struct history_job *j)
 {
     struct attach_facts f = {
@@ -281,10 +275,12 @@ static void decide(struct part *p, const struct history_job *j)
     struct attach_plan plan = attach_decide(&f);
 
     if (plan.verdict == ATTACH_RUN) {
+        p->anchor = (struct history_point){.pos = 0};
+        if (j->check == CHECK_SAME)
+            p->top = p->anchor = j->now;
         run(p, &plan);
     } else if (plan.verdict == ATTACH_NEWLOG) {
-        PUMP_METRIC(p->pu, overlap_failures, 1);
-        topic_need_newlog(p->t, "another_record_at_last_position");
+        part_is_other(p);
     } else if (attach_lasts(&p->beyond_since, true, clock_mono_ms(), ATTACH_BEYOND_MS)) {
         topic_need_newlog(p->t, "end_below_position");
     } else {
@@ -292,25 +288,8 @@ static void decide(struct part *p, const struct history_job *j)
     }
 }
 
-/* Only a difference matters. A doubt stays until it is answered. */
-static void on_recheck(struct part *p, const struct history_job *j)
-{
-    if (p->state != PART_RUN)
-        return;
-    if (j->err < 0) {
-        p->recheck_due = true;
-    } else if (j->check == CHECK_DIFFERENT) {
-        PUMP_METRIC(p->pu, overlap_failures, 1);
-        topic_need_newlog(p->t, "another_record_at_last_position");
-    } else if (j->check == CHECK_BEYOND) {
-        part_attach(p);
-    }
-}
-
 void part_on_facts(struct part *p, struct history_job *j)
 {
-    if (j->recheck)
-        p->recheck_asked = false;
     if (j->err != -EAGAIN)
         p->late = j->err < 0;
     if (j->token != p->token)
@@ -319,15 +298,13 @@ void part_on_facts(struct part *p, struct history_job *j)
         p->low = j->low;
         p->end = j->end;
         p->known = true;
-    }
-    if (j->recheck) {
-        on_recheck(p, j);
-        return;
+        p->fresh = false;
+        p->committed = j->commit > p->committed ? j->commit : p->committed;
     }
     if (p->state != PART_FACTS)
         return;
     if (j->err == -EAGAIN) { /* not asked: another partition's question took the round's time */
-        part_retry(p, AGAIN_MS);
+        part_retry(p, PART_AGAIN_MS);
         return;
     }
     if (j->err < 0) {
@@ -337,63 +314,4 @@ void part_on_facts(struct part *p, struct history_job *j)
         return;
     }
     decide(p, j);
-}
-
-/* The record at the last confirmed position, compared while the partition goes on. */
-static void ask_recheck(struct part *p)
-{
-    struct history_job *j;
-
-    if (!p->recheck_due || p->recheck_asked || p->state != PART_RUN)
-        return;
-    p->recheck_due = false;
-    if (!p->ap.has_fp || p->ap.acked == 0)
-        return;
-    p->recheck_asked = true;
-    j = facts_job(p);
-    j->recheck = true;
-    j->pos = p->ap.acked;
-    j->fp = p->ap.acked_fp;
-    j->has_fp = true;
-    PUMP_METRIC(p->pu, overlap_checks, 1);
-    history_post(p->pu->history, j);
-}
-
-void part_recheck(struct part *p)
-{
-    p->recheck_due = true; /* also while attaching: that may have asked before the doubt */
-    ask_recheck(p);
-}
-
-static void on_idle(struct redis_conn *c, const struct redis_reply *reply, void *arg)
-{
-    _cleanup_free_ struct last_ask *ask = arg;
-    struct part *p = ask->p;
-    uint64_t last;
-
-    (void)c;
-    if (!reply || ask->token != p->token || p->state != PART_RUN || ask->acked != p->ap.acked ||
-        p->ap.inflight > 0)
-        return;
-    if (redis_is_error(reply, "NOSCRIPT"))
-        pump_redis_load(p->pu);
-    if (redis_type(reply) != REDIS_T_ARRAY || !parse_u64(redis_str(redis_at(reply, 0)), &last))
-        return;
-    if (last == p->ap.acked)
-        return;
-    PUMP_METRIC(p->pu, moved_back, 1);
-    log_warn("stream_moved", " stream=%s expected=%llu found=%llu", p->stream,
-             (unsigned long long)p->ap.acked, (unsigned long long)last);
-    part_attach(p);
-}
-
-void part_idle_check(struct part *p)
-{
-    uint64_t now = clock_mono_ms();
-
-    part_index_tick(p);
-    ask_recheck(p);
-    if (p->state != PART_RUN || p->ap.inflight > 0 || now - p->moved_ms < IDLE_MS)
-        return;
-    ask_last(p, on_idle);
 }

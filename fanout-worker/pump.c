@@ -4,7 +4,8 @@
  *
  * Wakes by: the source's descriptor, Redis' socket, history's answers (inbox), a tick of 250 ms.
  * Owns the source, the topics with their partitions, the Redis connection. It makes no blocking
- * call. Invariant: source callbacks come only from source_round().
+ * call. Invariant: source callbacks come only from
+ * pump_source_round().
  * @thread pump (new, start, stop: main)
  */
 #include <stdio.h>
@@ -39,7 +40,7 @@ void pump_status(struct pump *pu)
         pu->changed(pu->changed_arg);
 }
 
-static void source_round(struct pump *pu, bool with_all)
+void pump_source_round(struct pump *pu, bool with_all)
 {
     if (pu->src->ops->poll(pu->src, ROUND_BUDGET, with_all))
         ev_idle_start(pu->loop, &pu->more);
@@ -56,14 +57,14 @@ static void on_source(struct ev_loop *loop, ev_io *w, int events)
 {
     (void)loop;
     (void)events;
-    source_round(w->data, false);
+    pump_source_round(w->data, false);
 }
 
 static void on_more(struct ev_loop *loop, ev_idle *w, int events)
 {
     (void)loop;
     (void)events;
-    source_round(w->data, false);
+    pump_source_round(w->data, false);
 }
 
 /* ---- from the source ---- */
@@ -92,12 +93,13 @@ static void on_revoked(void *arg, const struct source_id *ids, size_t n)
     log_info("revoked", " partitions=%zu owned=%d", n, pu->owned);
 }
 
+/* Before anything that is fetched by another connection: the partitions begin anew. */
 static void on_connection(void *arg, const char *text)
 {
     struct pump *pu = arg;
 
     log_warn("kafka_connection", " text=%s", log_value(slice_of(text)));
-    pu->recheck = true;
+    pump_each_part(pu, part_doubt);
 }
 
 static void on_failed(void *arg, const char *text)
@@ -138,10 +140,13 @@ static void on_job(struct pump *pu, struct history_job *j)
     case HISTORY_FACTS:
         part_on_facts(part_of(pu, j), j);
         break;
+    case HISTORY_CHECK:
+        part_on_check(part_of(pu, j), j);
+        break;
     case HISTORY_LEADER:
         p = part_of(pu, j);
         if (p)
-            part_recheck(p);
+            part_doubt(p);
         break;
     case HISTORY_TOPIC:
         topic_on_count(&pu->topics[j->topic], j);
@@ -167,75 +172,6 @@ static void on_wake(struct ev_loop *loop, ev_async *w, int events)
         on_job(pu, j);
     if (pu->stop)
         ev_break(loop, EVBREAK_ALL);
-}
-
-/* ---- ticks ---- */
-
-static void commit_all(struct pump *pu)
-{
-    struct source_commit *v = mem_alloc(((size_t)pu->owned + 1) * sizeof(*v));
-    size_t n = 0;
-
-    for (uint32_t i = 0; i < pu->topic_count; i++) {
-        struct topic *t = &pu->topics[i];
-
-        for (int32_t k = 0; k < t->part_count && n < (size_t)pu->owned; k++) {
-            if (t->parts[k] && part_commit(t->parts[k], &v[n]))
-                n++;
-        }
-    }
-    if (n > 0)
-        pu->src->ops->commit(pu->src, v, n);
-    free(v);
-}
-
-/* Kafka's ends, the lag, and twice a second the idle checks. */
-static void look_at_parts(struct pump *pu, bool idle)
-{
-    int64_t lag = 0;
-
-    for (uint32_t i = 0; i < pu->topic_count; i++) {
-        for (int32_t k = 0; k < pu->topics[i].part_count; k++) {
-            struct part *p = pu->topics[i].parts[k];
-            int64_t low, end;
-
-            if (!p || p->state == PART_OUT)
-                continue;
-            if (p->state == PART_RUN && pu->src->ops->watermarks(pu->src, p->id, &low, &end)) {
-                p->low = low > p->low ? low : p->low;
-                p->end = end;
-            }
-            if (p->end > (int64_t)p->ap.acked)
-                lag += p->end - (int64_t)p->ap.acked;
-            if (idle && pu->recheck)
-                part_recheck(p);
-            if (idle)
-                part_idle_check(p);
-        }
-    }
-    if (idle)
-        pu->recheck = false;
-    metric_set(&pu->opts.metrics->lag, lag);
-    metric_set(&pu->opts.metrics->inflight_bytes, pu->inflight_total);
-}
-
-static void on_tick(struct ev_loop *loop, ev_timer *w, int events)
-{
-    struct pump *pu = w->data;
-
-    (void)loop;
-    (void)events;
-    pu->beat++;
-    look_at_parts(pu, pu->beat % 2 == 0 && pu->redis_ready);
-    beacon_beat(pu);
-    if (pu->beat % 4 == 0) {
-        for (uint32_t i = 0; i < pu->topic_count; i++)
-            topic_write(&pu->topics[i]);
-        source_round(pu, true);
-        pump_status(pu);
-    }
-    if (pu->beat % 20 == 0)
-        commit_all(pu);
 }
 
 static void on_reconnect(struct ev_loop *loop, ev_timer *w, int events)
@@ -291,8 +227,11 @@ struct pump *pump_new(const struct pump_opts *opts)
     inbox_init(&pu->inbox, bell, pu);
     ev_async_init(&pu->wake, on_wake);
     ev_idle_init(&pu->more, on_more);
-    ev_timer_init(&pu->tick, on_tick, TICK_S, TICK_S);
+    ev_timer_init(&pu->tick, pump_on_tick, TICK_S, TICK_S);
     ev_timer_init(&pu->reconnect, on_reconnect, 0, 0);
+    ev_check_init(&pu->turn, pump_on_turn);
+    ev_set_priority(&pu->turn, EV_MAXPRI);
+    pu->turn.data = pu;
     pu->wake.data = pu->more.data = pu->tick.data = pu->reconnect.data = pu;
     ev_async_start(pu->loop, &pu->wake); /* here: history may ring before our thread begins */
     return pu;
@@ -353,8 +292,10 @@ static void *pump_main(void *arg)
     pu->source_io.data = pu;
     ev_io_start(pu->loop, &pu->source_io);
     ev_timer_start(pu->loop, &pu->tick);
+    pu->turned_ms = clock_mono_ms();
+    ev_check_start(pu->loop, &pu->turn);
     pump_redis_connect(pu);
-    source_round(pu, true);
+    pump_source_round(pu, true);
     ev_run(pu->loop, 0);
     leave(pu);
     return NULL;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pump_impl.h: what the pump's files share: pump.c (loop, events), partition.c (one partition's
- * life), part_*.c, pump_redis.c (the connection), topic.c, beacon.c.
+ * pump_impl.h: what the pump's files share: pump.c (loop, events), pump_tick.c (the clock),
+ * pump_redis.c (the connection), partition.c, part_*.c (one partition's life), topic.c, beacon.c.
  *
  * Everything here belongs to the pump's thread. A partition, once made, lives until the pump ends,
  * so callbacks may point at it; `token` tells a late one.
@@ -31,6 +31,7 @@ enum part_state {
     PART_GUARD, /* a key in the wrong partition: asked for metadata */
 };
 
+#define PART_AGAIN_MS 20
 /* So often a jump over what was handed over before is doubted. */
 #define PART_GUARD_HITS 3
 
@@ -59,12 +60,16 @@ struct part {
     bool oom;              /* next append by the script for a full Redis */
     int64_t cap;           /* entries that a full Redis left us; 0 = no such bound */
     uint64_t beyond_since;
-    uint64_t moved_ms;  /* when the last append was confirmed */
-    uint64_t committed; /* position last committed for lag tools */
-    uint32_t tries;     /* of attaching, in a row */
-    bool recheck_due;   /* the last confirmed record is to be compared */
-    bool recheck_asked; /* it is being compared; at most once at a time */
-    bool late;          /* Kafka's side could not be learnt last time */
+    uint64_t moved_ms;        /* when the last append was confirmed */
+    uint64_t committed;       /* position last committed; within a log it only grows */
+    uint32_t tries;           /* of attaching, in a row */
+    bool late;                /* Kafka's side could not be learnt last time */
+    bool fresh;               /* ours since now: the group's commit may be ahead of what we know */
+    bool check_asked;         /* the anchor is being compared; at most once at a time */
+    uint32_t check_fails;     /* in a row */
+    struct history_point top; /* highest that was ever confirmed or found, in this log */
+    struct history_point anchor; /* known to be of this log: part_check.c */
+    struct history_point mark;   /* the next anchor, if the check under way finds this one */
     ev_timer retry;
 };
 
@@ -109,7 +114,9 @@ struct pump {
     uint64_t beat; /* beacon's counter; a tick is 250 ms */
     struct sweep sweep;
     bool sweep_asked; /* the beacon is being read */
-    bool recheck;
+    ev_check turn;
+    uint64_t turned_ms; /* when the loop's last round began */
+    bool slept;         /* too long ago */
     _Atomic bool stop;
     struct record_maker maker;
     struct append_limits limits;
@@ -136,7 +143,20 @@ void part_log_changed(struct part *p);
 void part_set_state(struct part *p, enum part_state state);
 void part_set_held(struct part *p, bool held);
 void part_on_facts(struct part *p, struct history_job *j);
-void part_recheck(struct part *p);
+void part_is_other(struct part *p); /* the overlap check failed */
+
+/* What was true when a question was asked. */
+struct part_ask {
+    struct part *p;
+    uint64_t token, acked;
+};
+void part_ask_last(struct part *p, redis_reply_fn *fn); /* fn frees its arg, a part_ask */
+struct history_job *part_job(const struct part *p, enum history_kind kind);
+
+/* part_check.c */
+void part_doubt(struct part *p);
+void part_check(struct part *p);
+void part_on_check(struct part *p, const struct history_job *j);
 void part_idle_check(struct part *p);
 
 /* part_run.c */
@@ -183,5 +203,14 @@ void beacon_leave(struct pump *pu, redis_reply_fn *fn);
 
 /* pump.c */
 void pump_kick(struct pump *pu); /* the source has more to hand over */
+void pump_source_round(struct pump *pu, bool with_all);
 void pump_status(struct pump *pu);
+
+/* pump_tick.c */
+void pump_each_part(struct pump *pu, void (*fn)(struct part *));
+void pump_on_tick(struct ev_loop *loop, ev_timer *w, int events);
+void pump_on_turn(struct ev_loop *loop, ev_check *w, int events);
+/* What was read in this round may not be appended: everything is attached again in the next. */
+bool pump_has_slept(struct pump *pu);
+
 #define PUMP_METRIC(pu, field, n) metric_add(&(pu)->opts.metrics->field, (int64_t)(n))

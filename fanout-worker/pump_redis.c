@@ -17,16 +17,6 @@
 #define PAUSE_MAX 0.3 /* after a failover nobody waits much longer than it took */
 #define EVAL_ARGV 64
 
-static void all_parts(struct pump *pu, void (*fn)(struct part *))
-{
-    for (uint32_t i = 0; i < pu->topic_count; i++) {
-        for (int32_t k = 0; k < pu->topics[i].part_count; k++) {
-            if (pu->topics[i].parts[k])
-                fn(pu->topics[i].parts[k]);
-        }
-    }
-}
-
 static void give_up(struct pump *pu, const char *why)
 {
     double pause = 0.05 * (double)(1u << (pu->reconnects < 5 ? pu->reconnects : 5));
@@ -36,7 +26,7 @@ static void give_up(struct pump *pu, const char *why)
     pu->redis_ready = false;
     redis_conn_free(pu->redis);
     pu->redis = NULL;
-    all_parts(pu, part_detach);
+    pump_each_part(pu, part_detach);
     pump_status(pu);
     ev_timer_set(&pu->reconnect, pause < PAUSE_MAX ? pause : PAUSE_MAX, 0);
     ev_timer_start(pu->loop, &pu->reconnect);
@@ -82,7 +72,7 @@ static void on_memory(struct redis_conn *c, const struct redis_reply *reply, voi
     log_info("redis_up", " at=%s", log_value(slice_of(where)));
     for (uint32_t i = 0; i < pu->topic_count; i++)
         topic_on_redis(&pu->topics[i]);
-    all_parts(pu, part_attach);
+    pump_each_part(pu, part_attach);
     pump_status(pu);
 }
 

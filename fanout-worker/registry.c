@@ -77,17 +77,16 @@ static int take_next(struct registry *reg, int wait_ms, size_t *added)
 
 static int registry_end(struct registry *reg, int64_t *ret, char *why, size_t why_size)
 {
-    int64_t high;
-    rd_kafka_resp_err_t err =
-        rd_kafka_query_watermark_offsets(reg->rk, reg->topic, 0, &reg->low, &high, REGISTRY_MS);
+    int err =
+        kafka_ask_offset(reg->rk, reg->topic, 0, RD_KAFKA_OFFSET_BEGINNING, REGISTRY_MS, &reg->low);
 
-    if (err) {
-        snprintf(why, why_size, "Kafka doesn't tell the end of topic %s: %s", reg->topic,
-                 rd_kafka_err2str(err));
-        return -EIO;
-    }
-    *ret = high;
-    return 0;
+    if (!err)
+        err = kafka_ask_offset(reg->rk, reg->topic, 0, RD_KAFKA_OFFSET_END, REGISTRY_MS, ret);
+    if (!err)
+        return 0;
+    snprintf(why, why_size, "Kafka doesn't tell the end of topic %s: %s", reg->topic,
+             rd_kafka_err2str((rd_kafka_resp_err_t)err));
+    return -EIO;
 }
 
 /* Reads up to the end as it is now. */

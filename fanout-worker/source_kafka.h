@@ -11,6 +11,7 @@
 
 struct namespaces;
 struct worker_conf;
+struct rd_kafka_s;
 struct rd_kafka_conf_s;
 struct rd_kafka_message_s;
 
@@ -28,6 +29,10 @@ struct rd_kafka_conf_s *kafka_conf_new(const struct worker_conf *conf, enum kafk
 void kafka_conf_set(struct rd_kafka_conf_s *rc, const char *name, const char *value);
 /* "group", or fanfare-<region>. */
 void kafka_group(const struct worker_conf *conf, char *dst, size_t size);
+/* One end of a partition: which is RD_KAFKA_OFFSET_BEGINNING or _END. Blocks for ms at most; 0 or
+ * librdkafka's error. @thread any but pump */
+int kafka_ask_offset(struct rd_kafka_s *rk, const char *topic, int32_t partition, int64_t which,
+                     int ms, int64_t *ret);
 /* A message's bytes as a record; borrowed. */
 void kafka_record_of(const struct rd_kafka_message_s *m, struct source_record *ret);
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * source_kafka_conf.c: the configuration of each Kafka handle: our defaults, then the user's
- * properties, then what exactness rests on. Also: librdkafka's log lines as ours.
+ * properties, then what exactness rests on. Also: librdkafka's log lines as ours, a record, an
+ * offset.
  *
  * No state. @thread any
  */
@@ -158,4 +159,23 @@ void kafka_record_of(const struct rd_kafka_message_s *m, struct source_record *r
         .raw = m,
         .header = header_at,
     };
+}
+
+/* Not rd_kafka_query_watermark_offsets(): up to librdkafka 2.2 it has no end while the leader is
+ * down. In the protocol both ends are times: the earliest (-2) and the latest (-1). */
+int kafka_ask_offset(struct rd_kafka_s *rk, const char *topic, int32_t partition, int64_t which,
+                     int ms, int64_t *ret)
+{
+    rd_kafka_topic_partition_list_t *l = rd_kafka_topic_partition_list_new(1);
+    rd_kafka_topic_partition_t *tp = rd_kafka_topic_partition_list_add(l, topic, partition);
+    rd_kafka_resp_err_t err;
+
+    tp->offset = which;
+    err = rd_kafka_offsets_for_times(rk, l, ms);
+    if (!err)
+        err = tp->err;
+    if (!err)
+        *ret = tp->offset;
+    rd_kafka_topic_partition_list_destroy(l);
+    return err;
 }

@@ -12,8 +12,8 @@ struct worker_metrics {
     metric_value refused[REFUSAL_COUNT];
     metric_value records, entries, bytes, appends, markers, tags_left, mismatches, reattaches;
     metric_value cas_refusals, append_errors, oom, moved_back, rebuilds, gaps, stale_records;
-    metric_value overlap_checks, overlap_failures, incarnations, fetch_errors, redis_connects;
-    metric_value compacted;
+    metric_value sleeps, overlap_checks, overlap_failures, incarnations, fetch_errors;
+    metric_value redis_connects, compacted;
     metric_value deep_wants, deep_segments, deep_positions, deep_full;
     metric_value index_moves, index_reads, index_begun, index_failed;
     metric_value assigned, running, paused, lag, inflight_bytes, redis_up, joined;

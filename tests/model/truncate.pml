@@ -11,32 +11,37 @@
  * A record is its position and its lineage, and so is its fingerprint. Each worker knows a log's
  * number n and appends to that log's stream; the registry's first record of n + 1 makes the next
  * log. The client follows the topic hash: a greater n there is an answer "not recovered". With
- * the cut each worker's connection breaks, which it sees before the first record of lineage 2;
- * it then throws away what isn't confirmed and attaches. A commit follows each append.
+ * the cut each worker's connection breaks (or it was asleep), which it sees before the first
+ * record of lineage 2; it then throws away what isn't confirmed and attaches. A commit follows each
+ * append.
+ * A worker compares the highest position that anybody knows (the stream's last, its own highest, at
+ * first the commit), and its anchor: what was confirmed when the check before was asked for.
  *
  * Says: when nothing moves any more, whatever Kafka holds was delivered as Kafka holds it, or the
  * client was told (loss); it has come to the end (stall); all workers name a log alike (names);
  * one cut makes at most one new log (needless).
  *
  * What can happen, each with how often: BACKS (Redis lost its newest entry), WIPES (all streams
- * are gone); TOGETHER: wiped in the moment of the cut. WORKERS: 1 or 2, both active.
+ * are gone); TOGETHER: wiped in the moment of the cut; RESTART: and the worker is a new one, which
+ * knows nothing of its own. ANEW: cut at 1. LATE_ALARM: the change is seen only after records of
+ * lineage 2, as with a change of leader that breaks no connection (librdkafka 2.0 tells no leader
+ * epoch of a record). NO_ALARM: nothing is ever seen of it. LAZY_COMMIT: the commit is behind (it
+ * comes every 5 s). WORKERS: 1 or 2, both active.
  *
- * Rules to break: NO_CHECK (no overlap check), NO_COMMIT (an absent stream is not checked by the
- * group's commit), FROM_COMMIT (begins where the commit is, not where the stream is), OWN_NAME (a
- * worker uses its own record, not the first).
+ * Rules to break: NO_CHECK (no overlap check), NO_COMMIT (the commit is not compared), NO_TOP (a
+ * worker's own highest position isn't), LOWERS (the commit follows a stream that went back),
+ * NO_ANCHOR (the regular check compares the newest record), CHECK_LATER (with a broken connection
+ * the partition goes on, and a record confirmed by then is compared), FROM_COMMIT (begins where the
+ * commit is, not where the stream is), OWN_NAME (a worker uses its own record, not the first).
  *
- * Limits: each ends in a loss, the first two even if nothing else fails. CHECK_LATER is what a
- * broken connection leads to in pump.c and partition.c now: the partition goes on, and the record
- * compared, up to half a second later, is the one confirmed last by then. LATE_ALARM: the change is
- * seen only after records of lineage 2, as with a change of leader that breaks no connection
- * (librdkafka 2.0 tells no leader epoch of a record). LAZY_COMMIT: the commit is behind (it comes
- * every 5 s) when Redis is wiped. CUT with BACKS or WIPES: Redis went back before the cut and has
- * no record above it to compare. WITNESS would mend these two: the commit never goes back, and is
- * compared where it is ahead of the stream.
+ * Limits: each ends in a loss. LATE_ALARM with a cut above the anchor: what was confirmed after the
+ * anchor and before the cut is compared with nothing. LAZY_COMMIT with RESTART: nobody who knew how
+ * far clients had got is left.
  *
  * Left out: partition counts, regions, retention (append.pml), segments of deep history (which
  * outlive a cut by a minute), fingerprints that are equal by chance, the 2 s for which an end below
  * the position must last (here a smaller end is true).
+ * length: one model; its parts are of no use alone.
  */
 #include "common.pml"
 
@@ -82,8 +87,14 @@ typedef worker {
     byte st, n;
     byte tail;   /* confirmed, and what the next append expects */
     byte next;   /* read up to here */
+    byte tail_fp;
     byte record; /* read and not yet appended: its lineage */
     bit alarm;   /* its connection broke */
+    bit fresh;   /* it never looked at the commit */
+    bit asked;   /* a regular check is under way */
+    byte top, top_fp;       /* the highest ever confirmed or found, in this log */
+    byte anchor, anchor_fp; /* of this log for sure */
+    byte mark, mark_fp;     /* the next anchor, if the check under way finds this one */
 };
 worker W[WORKERS];
 
@@ -93,6 +104,18 @@ byte log = 1, c = 0;
 byte have[N + 1] = 0;
 
 hidden byte k, p, fp; /* scratch of one atomic step */
+
+/* What a worker knows of a log. */
+inline forget(w)
+{
+    W[w].top = 0;
+    W[w].top_fp = 0;
+    W[w].anchor = 0;
+    W[w].anchor_fp = 0;
+    W[w].mark = 0;
+    W[w].mark_fp = 0;
+    W[w].asked = 0
+}
 
 inline delete(n)
 {
@@ -111,39 +134,69 @@ proctype Kafka()
     :: atomic { end < N -> end++ }
     :: atomic { lineage == 1 && !quiet && end > 0 ->
         cut = 1;
+#ifndef ANEW
         do
         :: cut < end -> cut++
         :: break
         od;
+#endif
         end = cut - 1;
         lineage = 2;
 #ifdef TOGETHER
         delete(1);
 #endif
+#ifdef RESTART
+        forget(0);
+        W[0].fresh = 1;
+        W[0].st = HOLDS;
+        W[0].tail = 0;
+        W[0].next = 0;
+        W[0].record = 0;
+#endif
+#ifndef NO_ALARM
         W[0].alarm = 1;
-        KEY(CUT); W[WORKERS - 1].alarm = 1 }
+        W[WORKERS - 1].alarm = 1;
+#endif
+        KEY(CUT); skip }
     :: atomic { !quiet -> quiet = 1 }
     od
 }
 
 /* ---- workers ---- */
 
-#ifdef WITNESS
-#define USES_COMMIT (commit.pos > p)
+#ifdef NO_CHECK
+#define ANCHOR_DIFFERS(w) false
 #else
-#define USES_COMMIT (p == 0)
+#define ANCHOR_DIFFERS(w) \
+    (W[w].anchor > 0 && W[w].anchor <= end && RECORD(W[w].anchor) != W[w].anchor_fp)
 #endif
+
+/* What was compared is of this log: the anchor. */
+inline runs(w)
+{
+    W[w].anchor = p;
+    W[w].anchor_fp = (p > 0 -> fp : 0);
+    WHEN(p > 0, W[w].top = p; W[w].top_fp = fp);
+    W[w].asked = 0;
+    W[w].fresh = 0;
+    W[w].st = RUNS
+}
 
 inline attach(w)
 {
     W[w].record = 0;
     W[w].alarm = 0;
     W[w].tail = L[W[w].n].last;
+    W[w].tail_fp = L[W[w].n].e[W[w].tail];
     W[w].next = W[w].tail;
     p = W[w].tail;
-    fp = L[W[w].n].e[p];
+    fp = W[w].tail_fp;
+#ifndef NO_TOP
+    WHEN(W[w].top > p, p = W[w].top; fp = W[w].top_fp);
+#endif
 #ifndef NO_COMMIT
-    WHEN(commit.n == W[w].n && USES_COMMIT, p = commit.pos; fp = commit.fp);
+    WHEN((W[w].fresh || p == 0) && commit.n == W[w].n && commit.pos > p,
+         p = commit.pos; fp = commit.fp);
 #endif
 #ifdef FROM_COMMIT
     WHEN(commit.n == W[w].n && commit.pos > W[w].next, W[w].next = commit.pos);
@@ -151,16 +204,18 @@ inline attach(w)
     if
     :: p > end -> KEY(CUT); W[w].st = ASKS /* the end lies before the position */
 #ifndef NO_CHECK
-    :: p > 0 && p <= end && RECORD(p) != fp -> KEY(CUT); W[w].st = ASKS /* another record */
-    :: p == 0 || (p <= end && RECORD(p) == fp) -> W[w].st = RUNS
+    :: p > 0 && p <= end && (RECORD(p) != fp || ANCHOR_DIFFERS(w)) ->
+        KEY(CUT); W[w].st = ASKS /* another record */
+    :: p == 0 || (p <= end && RECORD(p) == fp && !ANCHOR_DIFFERS(w)) -> runs(w)
 #else
-    :: p <= end -> W[w].st = RUNS
+    :: p <= end -> runs(w)
 #endif
     fi
 }
 
 inline hold(w)
 {
+    WHEN(W[w].tail > W[w].top, W[w].top = W[w].tail; W[w].top_fp = W[w].tail_fp);
     W[w].st = HOLDS;
     W[w].tail = 0;
     W[w].next = 0;
@@ -174,13 +229,14 @@ inline use_newest(w)
     CHECK(names, name_of[newest] == w + 1);
 #endif
     hold(w);
+    forget(w);
     WHEN(newest > hash_n, hash_n = newest) /* topic.lua: never a smaller one */
 }
 
-#ifdef WITNESS
-#define COMMITS(w) (commit.n < W[w].n || (commit.n == W[w].n && commit.pos < W[w].tail))
-#else
+#ifdef LOWERS
 #define COMMITS(w) (commit.n != W[w].n || commit.pos != W[w].tail)
+#else
+#define COMMITS(w) (commit.n < W[w].n || (commit.n == W[w].n && commit.pos < W[w].tail))
 #endif
 
 inline note_commit(w)
@@ -189,7 +245,7 @@ inline note_commit(w)
     :: COMMITS(w) ->
         commit.n = W[w].n;
         commit.pos = W[w].tail;
-        commit.fp = L[W[w].n].e[W[w].tail]
+        commit.fp = W[w].tail_fp
     :: else
     fi
 }
@@ -204,7 +260,9 @@ inline append(w)
         L[W[w].n].e[W[w].next + 1] = W[w].record;
         W[w].next++;
         W[w].tail = W[w].next;
+        W[w].tail_fp = W[w].record;
         W[w].record = 0;
+        WHEN(W[w].anchor == 0, W[w].anchor = W[w].tail; W[w].anchor_fp = W[w].tail_fp);
 #ifndef LAZY_COMMIT
         note_commit(w)
 #endif
@@ -240,6 +298,26 @@ proctype Worker(byte w)
 #else
         hold(w) }
 #endif
+    /* part_check, part_on_check: again and again; here only when it shows or changes something */
+    :: atomic { W[w].st == RUNS && !W[w].asked && W[w].anchor > 0 &&
+                (W[w].tail > W[w].anchor || W[w].anchor > end || ANCHOR_DIFFERS(w)) ->
+        W[w].asked = 1;
+        W[w].mark = W[w].tail;
+        W[w].mark_fp = W[w].tail_fp;
+#ifdef NO_ANCHOR
+        W[w].anchor = W[w].tail;
+        W[w].anchor_fp = W[w].tail_fp
+#endif
+        }
+    :: atomic { W[w].st == RUNS && W[w].asked ->
+        W[w].asked = 0;
+        if
+        :: W[w].anchor > end -> KEY(NO_ALARM); hold(w)
+        :: ANCHOR_DIFFERS(w) -> KEY(NO_ALARM); W[w].st = ASKS
+        :: W[w].anchor <= end && !ANCHOR_DIFFERS(w) ->
+            W[w].anchor = W[w].mark;
+            W[w].anchor_fp = W[w].mark_fp
+        fi }
 #ifdef LAZY_COMMIT
     :: atomic { W[w].st == RUNS && W[w].tail > 0 && L[W[w].n].last == W[w].tail &&
                 COMMITS(w) ->
@@ -344,7 +422,9 @@ init
 {
     atomic {
         W[0].n = 1;
+        W[0].fresh = 1;
         W[WORKERS - 1].n = 1;
+        W[WORKERS - 1].fresh = 1;
         run Kafka();
         run Redis();
         run Worker(0);

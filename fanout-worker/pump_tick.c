@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * pump_tick.c: what the pump does by the clock, every 250 ms or some of them; and whether it was
+ * asleep: stopped, paused with its machine, starved.
+ *
+ * Whoever slept can't know what happened meanwhile: a topic may have been made anew, and librdkafka
+ * fetches on from the same offset of the new one. So nothing that is read after a sleep is appended
+ * before everything was attached again. @thread pump
+ */
+#include <stdlib.h>
+
+#include "common/base/clock.h"
+#include "common/runtime/log.h"
+
+#include "fanout-worker/pump_impl.h"
+
+#define SLEPT_MS 1000
+
+void pump_each_part(struct pump *pu, void (*fn)(struct part *))
+{
+    for (uint32_t i = 0; i < pu->topic_count; i++) {
+        for (int32_t k = 0; k < pu->topics[i].part_count; k++) {
+            if (pu->topics[i].parts[k])
+                fn(pu->topics[i].parts[k]);
+        }
+    }
+}
+
+bool pump_has_slept(struct pump *pu)
+{
+    if (clock_mono_ms() - pu->turned_ms > SLEPT_MS)
+        pu->slept = true;
+    return pu->slept;
+}
+
+/* First of all watchers in each round of the loop; a tick is the longest that one takes. */
+void pump_on_turn(struct ev_loop *loop, ev_check *w, int events)
+{
+    struct pump *pu = w->data;
+    bool slept = pump_has_slept(pu);
+    uint64_t now = clock_mono_ms();
+
+    (void)loop;
+    (void)events;
+    if (slept) {
+        log_warn("slept", " ms=%llu", (unsigned long long)(now - pu->turned_ms));
+        PUMP_METRIC(pu, sleeps, 1);
+        pump_each_part(pu, part_doubt);
+    }
+    pu->slept = false;
+    pu->turned_ms = now;
+}
+
+static void commit_all(struct pump *pu)
+{
+    struct source_commit *v = mem_alloc(((size_t)pu->owned + 1) * sizeof(*v));
+    size_t n = 0;
+
+    for (uint32_t i = 0; i < pu->topic_count; i++) {
+        struct topic *t = &pu->topics[i];
+
+        for (int32_t k = 0; k < t->part_count && n < (size_t)pu->owned; k++) {
+            if (t->parts[k] && part_commit(t->parts[k], &v[n]))
+                n++;
+        }
+    }
+    if (n > 0)
+        pu->src->ops->commit(pu->src, v, n);
+    free(v);
+}
+
+/* Kafka's ends, the lag, and twice a second the idle checks. */
+static void look_at_parts(struct pump *pu, bool idle)
+{
+    int64_t lag = 0;
+
+    for (uint32_t i = 0; i < pu->topic_count; i++) {
+        for (int32_t k = 0; k < pu->topics[i].part_count; k++) {
+            struct part *p = pu->topics[i].parts[k];
+            int64_t low, end;
+
+            if (!p || p->state == PART_OUT)
+                continue;
+            if (p->state == PART_RUN && pu->src->ops->watermarks(pu->src, p->id, &low, &end)) {
+                p->low = low > p->low ? low : p->low;
+                p->end = end;
+            }
+            if (p->end > (int64_t)p->ap.acked)
+                lag += p->end - (int64_t)p->ap.acked;
+            if (idle)
+                part_idle_check(p);
+        }
+    }
+    metric_set(&pu->opts.metrics->lag, lag);
+    metric_set(&pu->opts.metrics->inflight_bytes, pu->inflight_total);
+}
+
+void pump_on_tick(struct ev_loop *loop, ev_timer *w, int events)
+{
+    struct pump *pu = w->data;
+
+    (void)loop;
+    (void)events;
+    pu->beat++;
+    look_at_parts(pu, pu->beat % 2 == 0 && pu->redis_ready);
+    beacon_beat(pu);
+    if (pu->beat % 4 == 0) {
+        for (uint32_t i = 0; i < pu->topic_count; i++)
+            topic_write(&pu->topics[i]);
+        pump_source_round(pu, true);
+        pump_status(pu);
+    }
+    if (pu->beat % 20 == 0) {
+        commit_all(pu);
+        pump_each_part(pu, part_check);
+    }
+}
