@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * beacon.c: every 250 ms a row for this worker and one for each of its partitions (keys.h).
+ * beacon.c: every 250 ms a row for each of this worker's partitions and one for itself (keys.h);
+ * that one ten times a second, too.
  *
- * One HSET carries them all. A partition's row is written by its owner only. What a dead worker
- * left is deleted by any living one. @thread pump
+ * One HSET carries them all. A partition's row is written by its owner, or by the worker that has
+ * adopted it. What a dead worker left is deleted by any living one. @thread pump
  */
 #include <stdio.h>
 
@@ -13,6 +14,8 @@
 #include "fanout-worker/pump_impl.h"
 
 #define SWEEP_BEATS 20 /* 5 s */
+#define VALUE_MAX   256
+#define ROW_MAX     (KEY_MAX + VALUE_MAX)
 #define SWEEP_ROWS  64 /* most that one call deletes; the others' time comes */
 
 static void begin(struct pump *pu, const char *command)
@@ -30,11 +33,23 @@ static void argv_room(struct pump *pu, size_t n)
     pu->argv = mem_realloc(pu->argv, pu->argv_cap * sizeof(*pu->argv));
 }
 
+/* Whoever carries on another's partition marks its rows: adopt.h. */
+static void write_name(const struct part *p, char dst[WORKER_ID_MAX])
+{
+    size_t n = strlen(p->pu->worker_id);
+
+    memcpy(dst, p->pu->worker_id, n + 1);
+    if (p->adopted && n + 1 < WORKER_ID_MAX) {
+        dst[n] = ADOPT_MARK;
+        dst[n + 1] = '\0';
+    }
+}
+
 static size_t part_row(const struct part *p, char *field, char *value, size_t *ret_value_n)
 {
     struct beacon_row row = {
         .partition = p->id.partition,
-        .counter = p->pu->beat,
+        .counter = p->adopted ? p->pu->pulses : p->pu->beat,
         .low = (uint64_t)p->low + 1,
         .end = (uint64_t)p->end,
         .last = p->ap.acked,
@@ -47,7 +62,7 @@ static size_t part_row(const struct part *p, char *field, char *value, size_t *r
                 : p->pu->src->ops->is_current(p->pu->src) ? BEACON_LIVE
                                                           : BEACON_STALLED;
     memcpy(row.log, p->t->log.log, sizeof(row.log));
-    memcpy(row.worker, p->pu->worker_id, sizeof(row.worker));
+    write_name(p, row.worker);
     *ret_value_n = beacon_print(value, &row);
     return beacon_field(field, p->t->log.log, p->id.partition);
 }
@@ -96,39 +111,81 @@ static void sweep(struct pump *pu)
 }
 
 /* A partition of which nothing is known yet has no row: edges would take zeros, or the numbers of
- * an earlier log, for the truth. Slices into scratch are set only when it has stopped growing. */
-void beacon_beat(struct pump *pu)
+ * an earlier log, for the truth. An adopted one has one only while it runs: if we can't, others
+ * shall. */
+static bool has_row(const struct part *p, bool adopted)
 {
-    size_t rows = (size_t)pu->owned + 1, argc = 2, at = 0;
-    struct part *p;
+    return p && p->state != PART_OUT && p->adopted == adopted && p->known &&
+           (!adopted || p->state == PART_RUN) && p->id.partition < p->t->log.partitions;
+}
 
-    if (!pu->redis_ready)
-        return;
-    argv_room(pu, 2 + rows * 2);
+/* The rows of partitions, owned or adopted, into argv; returns argc. Slices into scratch are set
+ * only when it has stopped growing: with room for one row more. */
+static size_t put_rows(struct pump *pu, size_t most, bool adopted, size_t *ret_at)
+{
+    size_t argc = 2, at = 0;
+
+    argv_room(pu, 4 + most * 2);
     begin(pu, "HSET");
-    buf_reserve(&pu->scratch, rows * (KEY_MAX + 256));
+    buf_reserve(&pu->scratch, (most + 1) * ROW_MAX);
     for (uint32_t i = 0; i < pu->topic_count; i++) {
         for (int32_t k = 0; k < pu->topics[i].part_count; k++) {
+            const struct part *p = pu->topics[i].parts[k];
             size_t field_n, value_n;
 
-            p = pu->topics[i].parts[k];
-            if (!p || p->state == PART_OUT || !p->known || argc + 4 > 2 + rows * 2 ||
-                k >= p->t->log.partitions)
+            if (!has_row(p, adopted) || argc >= 2 + most * 2)
                 continue;
             field_n = part_row(p, pu->scratch.p + at, pu->scratch.p + at + KEY_MAX, &value_n);
             pu->argv[argc++] = (struct slice){pu->scratch.p + at, field_n};
             pu->argv[argc++] = (struct slice){pu->scratch.p + at + KEY_MAX, value_n};
-            at += KEY_MAX + 256;
+            at += ROW_MAX;
         }
     }
-    pu->argv[argc].p = pu->scratch.p + at;
-    pu->argv[argc++].n = (size_t)snprintf(pu->scratch.p + at, KEY_MAX, "w:%s", pu->worker_id);
-    pu->argv[argc].p = pu->scratch.p + at + KEY_MAX;
-    pu->argv[argc++].n = (size_t)snprintf(pu->scratch.p + at + KEY_MAX, 256, "%llu %d",
-                                          (unsigned long long)pu->beat, pu->owned);
-    redis_cmd(pu->redis, NULL, NULL, (int)argc, pu->argv);
+    *ret_at = at;
+    return argc;
+}
+
+static size_t put_worker(struct pump *pu, size_t argc, size_t at)
+{
+    char *field = pu->scratch.p + at, *value = field + KEY_MAX;
+
+    pu->argv[argc].p = field;
+    pu->argv[argc++].n = (size_t)snprintf(field, KEY_MAX, "w:%s", pu->worker_id);
+    pu->argv[argc].p = value;
+    pu->argv[argc++].n =
+        (size_t)snprintf(value, VALUE_MAX, "%llu %d", (unsigned long long)pu->pulses, pu->owned);
+    return argc;
+}
+
+void beacon_beat(struct pump *pu)
+{
+    size_t argc, at;
+
+    if (!pu->redis_ready)
+        return;
+    argc = put_rows(pu, (size_t)pu->owned, false, &at);
+    redis_cmd(pu->redis, NULL, NULL, (int)put_worker(pu, argc, at), pu->argv);
     if (pu->beat % SWEEP_BEATS == 0)
         sweep(pu);
+}
+
+void beacon_pulse(struct pump *pu)
+{
+    argv_room(pu, 4);
+    begin(pu, "HSET");
+    buf_reserve(&pu->scratch, ROW_MAX);
+    redis_cmd(pu->redis, NULL, NULL, (int)put_worker(pu, 2, 0), pu->argv);
+}
+
+void beacon_adopted(struct pump *pu)
+{
+    size_t at, argc;
+
+    if (pu->adopted == 0)
+        return;
+    argc = put_rows(pu, (size_t)pu->adopted, true, &at);
+    if (argc > 2)
+        redis_cmd(pu->redis, NULL, NULL, (int)argc, pu->argv);
 }
 
 void beacon_drop_rows(struct pump *pu, const struct log_record *rec)

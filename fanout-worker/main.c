@@ -32,6 +32,7 @@ struct worker {
     struct admin *admin;
     struct admin_route routes[ROUTES_MAX];
     struct routes_arg routes_arg;
+    struct source_kafka_opts src_opts;
     ev_async changed;
     ev_signal term, interrupt;
     struct pump *pump;
@@ -79,6 +80,18 @@ static int open_admin(struct worker *w, char why[BOOT_WHY])
     return w->admin ? 0 : -1;
 }
 
+static struct source *new_spare(void *arg, const struct source_events *ev, void *ev_arg, char *why,
+                                size_t why_size)
+{
+    struct worker *w = arg;
+    struct source_kafka_opts opts = w->src_opts;
+
+    opts.spare = true;
+    opts.events = ev;
+    opts.arg = ev_arg;
+    return source_kafka_new(&opts, why, why_size);
+}
+
 static int start(struct worker *w, char why[BOOT_WHY])
 {
     struct boot *bt = &w->boot;
@@ -90,14 +103,10 @@ static int start(struct worker *w, char why[BOOT_WHY])
         .cluster = bt->cluster,
         .stream_bytes = bt->stream_bytes,
         .index_bytes = boot_index_bytes(w->conf.index_bytes, bt->maxmemory, bt->partitions),
+        .new_spare = new_spare,
+        .new_spare_arg = w,
         .metrics = &w->metrics,
         .status = &w->status,
-    };
-    struct source_kafka_opts src_opts = {
-        .conf = &w->conf,
-        .nss = &bt->nss,
-        .partitions = bt->partitions,
-        .events = &pump_source_events,
     };
     struct history_opts history_opts = {
         .topics = bt->topics,
@@ -108,8 +117,14 @@ static int start(struct worker *w, char why[BOOT_WHY])
     struct source *src;
 
     w->pump = pump_new(&opts);
-    src_opts.arg = w->pump;
-    src = source_kafka_new(&src_opts, why, BOOT_WHY);
+    w->src_opts = (struct source_kafka_opts){
+        .conf = &w->conf,
+        .nss = &bt->nss,
+        .partitions = bt->partitions,
+        .events = &pump_source_events,
+        .arg = w->pump,
+    };
+    src = source_kafka_new(&w->src_opts, why, BOOT_WHY);
     if (!src)
         return -1;
     history_start(bt->history, &history_opts, bt->registry, pump_inbox(w->pump));

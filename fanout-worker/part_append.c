@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "common/base/clock.h"
+#include "common/base/decimal.h"
 #include "common/runtime/log.h"
 
 #include "fanout-worker/pump_impl.h"
@@ -40,7 +41,7 @@ static void room_again(struct part *p)
     if (!p->held || !append_has_room(&p->ap))
         return;
     part_set_held(p, false);
-    p->pu->src->ops->resume(p->pu->src, p->id);
+    part_source(p)->ops->resume(part_source(p), p->id);
     pump_kick(p->pu);
 }
 
@@ -69,6 +70,19 @@ static void on_append(struct redis_conn *c, const struct redis_reply *reply, voi
     room_again(p);
 }
 
+/* Who has adopted a partition gives way to whoever appends to it. A Redis that went back refuses an
+ * append, too. */
+static bool is_ahead(const struct part *p, struct slice reply)
+{
+    static const char word[] = "CASFAIL ";
+    uint64_t last;
+
+    return reply.n > sizeof(word) - 1 &&
+           decimal_parse((struct slice){reply.p + sizeof(word) - 1, reply.n - (sizeof(word) - 1)},
+                         UINT64_MAX, &last) &&
+           last > p->ap.acked;
+}
+
 /* The batch and all behind it are lost to us; Redis says where to go on. */
 void part_append_error(struct part *p, const struct redis_reply *reply)
 {
@@ -76,7 +90,10 @@ void part_append_error(struct part *p, const struct redis_reply *reply)
         PUMP_METRIC(p->pu, cas_refusals, 1);
         log_warn("append_refused", " stream=%s expected=%llu reply=%s", p->stream,
                  (unsigned long long)p->ap.acked, log_value(redis_str(reply)));
-        part_attach(p);
+        if (p->adopted && is_ahead(p, redis_str(reply)))
+            part_yield(p, "another_appends");
+        else
+            part_attach(p);
         return;
     }
     if (redis_is_error(reply, "OOM")) {

@@ -136,7 +136,7 @@ void part_on_trouble(void *handle, enum source_trouble what, const char *text)
 
 bool part_commit(struct part *p, struct source_commit *ret)
 {
-    if (p->state != PART_RUN || !p->ap.has_fp || p->ap.acked <= p->committed)
+    if (p->state != PART_RUN || p->adopted || !p->ap.has_fp || p->ap.acked <= p->committed)
         return false;
     p->committed = p->ap.acked;
     ret->id = p->id;

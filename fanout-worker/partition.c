@@ -90,7 +90,7 @@ void part_detach(struct part *p)
     if (p->state == PART_OUT)
         return;
     if (p->state == PART_RUN && p->pu->src)
-        p->pu->src->ops->stop(p->pu->src, p->id);
+        part_source(p)->ops->stop(part_source(p), p->id);
     if (p->state == PART_RUN && p->ap.has_fp && p->ap.acked > p->top.pos)
         p->top = (struct history_point){p->ap.acked, p->ap.acked_fp, true};
     p->token++;
@@ -99,8 +99,14 @@ void part_detach(struct part *p)
     part_set_state(p, PART_HOLD);
 }
 
+struct source *part_source(const struct part *p)
+{
+    return p->adopted ? p->pu->spare : p->pu->src;
+}
+
 void part_own(struct part *p)
 {
+    part_yield(p, "assigned");
     if (p->state != PART_OUT)
         return;
     p->pu->owned++;
@@ -112,7 +118,7 @@ void part_own(struct part *p)
 
 void part_disown(struct part *p)
 {
-    if (p->state == PART_OUT)
+    if (p->state == PART_OUT || p->adopted)
         return;
     part_detach(p);
     p->pu->owned--;
@@ -131,6 +137,7 @@ void part_retry(struct part *p, int64_t ms)
 
 void part_log_changed(struct part *p)
 {
+    part_yield(p, "another_log");
     part_detach(p);
     name_keys(p);
     p->seen = -1;
@@ -246,7 +253,7 @@ static void run(struct part *p, const struct attach_plan *plan)
     PUMP_METRIC(p->pu, rebuilds, plan->rebuild);
     PUMP_METRIC(p->pu, gaps, plan->gap);
     part_set_state(p, PART_RUN);
-    rc = p->pu->src->ops->start(p->pu->src, p->id, plan->start, p);
+    rc = part_source(p)->ops->start(part_source(p), p->id, plan->start, p);
     if (rc < 0) {
         part_retry(p, RETRY_MS);
         return;

@@ -42,7 +42,11 @@ void pump_status(struct pump *pu)
 
 void pump_source_round(struct pump *pu, bool with_all)
 {
-    if (pu->src->ops->poll(pu->src, ROUND_BUDGET, with_all))
+    bool more = pu->src->ops->poll(pu->src, ROUND_BUDGET, with_all);
+
+    if (pu->spare && pu->spare->ops->poll(pu->spare, ROUND_BUDGET, with_all))
+        more = true;
+    if (more)
         ev_idle_start(pu->loop, &pu->more);
     else
         ev_idle_stop(pu->loop, &pu->more);
@@ -224,6 +228,7 @@ struct pump *pump_new(const struct pump_opts *opts)
     for (uint32_t i = 0; i < pu->topic_count; i++)
         topic_init(&pu->topics[i], pu, i, &opts->topics[i]);
     sweep_init(&pu->sweep);
+    pump_adopt_init(pu);
     inbox_init(&pu->inbox, bell, pu);
     ev_async_init(&pu->wake, on_wake);
     ev_idle_init(&pu->more, on_more);
@@ -256,23 +261,10 @@ static void on_leave_time(struct ev_loop *loop, ev_timer *w, int events)
     ev_break(loop, EVBREAK_ALL);
 }
 
-/* Leaves the group first, so that others take over while the rest is tidied. */
-static void leave(struct pump *pu)
+static void say_leaving(struct pump *pu)
 {
-    struct source *src = pu->src;
     ev_timer limit;
 
-    ev_io_stop(pu->loop, &pu->source_io);
-    ev_idle_stop(pu->loop, &pu->more);
-    ev_timer_stop(pu->loop, &pu->tick);
-    for (uint32_t i = 0; i < pu->topic_count; i++) {
-        for (int32_t k = 0; k < pu->topics[i].part_count; k++) {
-            if (pu->topics[i].parts[k])
-                part_disown(pu->topics[i].parts[k]);
-        }
-    }
-    src->ops->close(src);
-    pu->src = NULL;
     if (!pu->redis_ready)
         return;
     pu->redis_ready = false; /* no attaching any more */
@@ -281,6 +273,23 @@ static void leave(struct pump *pu)
     beacon_leave(pu, on_left);
     ev_run(pu->loop, 0);
     ev_timer_stop(pu->loop, &limit);
+}
+
+/* Says so first: others adopt the partitions at once. The group takes its time. */
+static void leave(struct pump *pu)
+{
+    struct source *src = pu->src, *spare = pu->spare;
+
+    ev_io_stop(pu->loop, &pu->source_io);
+    ev_idle_stop(pu->loop, &pu->more);
+    ev_timer_stop(pu->loop, &pu->tick);
+    pump_adopt_stop(pu);
+    pump_each_part(pu, part_disown);
+    pu->src = pu->spare = NULL;
+    say_leaving(pu);
+    src->ops->close(src);
+    if (spare)
+        spare->ops->close(spare);
 }
 
 static void *pump_main(void *arg)
@@ -292,6 +301,7 @@ static void *pump_main(void *arg)
     pu->source_io.data = pu;
     ev_io_start(pu->loop, &pu->source_io);
     ev_timer_start(pu->loop, &pu->tick);
+    ev_timer_start(pu->loop, &pu->pulse);
     pu->turned_ms = clock_mono_ms();
     ev_check_start(pu->loop, &pu->turn);
     pump_redis_connect(pu);
@@ -333,6 +343,7 @@ void pump_free(struct pump *pu)
     list_for_each_safe(j, next, &pu->inbox.items, link)
         free(j);
     sweep_clear(&pu->sweep);
+    adopt_clear(&pu->adopt);
     record_maker_done(&pu->maker);
     buf_done(&pu->scratch);
     free(pu->argv);

@@ -37,6 +37,10 @@ struct pump_opts {
     const char *cluster;
     int64_t stream_bytes; /* bound of one stream */
     int64_t index_bytes;  /* bound of one last-position index, its forerunner included */
+    /* A second source, in no group, for partitions of workers that died. NULL with why filled. */
+    struct source *(*new_spare)(void *arg, const struct source_events *ev, void *ev_arg, char *why,
+                                size_t why_size);
+    void *new_spare_arg;
     struct worker_metrics *metrics;
     struct worker_status *status;
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * pump_impl.h: what the pump's files share: pump.c (loop, events), pump_tick.c (the clock),
- * pump_redis.c (the connection), partition.c, part_*.c (one partition's life), topic.c, beacon.c.
+ * pump_redis.c (the connection), partition.c, part_*.c (one partition's life), pump_adopt.c,
+ * topic.c, beacon.c.
  *
  * Everything here belongs to the pump's thread. A partition, once made, lives until the pump ends,
  * so callbacks may point at it; `token` tells a late one.
@@ -13,6 +14,7 @@
 #include "common/base/keys.h"
 #include "common/io/redis.h"
 
+#include "fanout-worker/adopt.h"
 #include "fanout-worker/append.h"
 #include "fanout-worker/attach.h"
 #include "fanout-worker/history.h"
@@ -24,7 +26,7 @@
 
 enum part_state {
     PART_OUT,   /* not ours */
-    PART_HOLD,  /* ours; waits for Redis, a log, or its timer */
+    PART_HOLD,  /* ours, or adopted; waits for Redis, a log, or its timer */
     PART_LAST,  /* asked Redis for the stream's last position */
     PART_FACTS, /* asked history for Kafka's side */
     PART_RUN,
@@ -40,6 +42,7 @@ struct part {
     struct topic *t;
     struct source_id id;
     enum part_state state;
+    bool adopted;   /* not ours, but carried on: pump_adopt.c */
     uint64_t token; /* grows with each detach */
     struct append ap;
     struct index ix;
@@ -111,7 +114,16 @@ struct pump {
     struct topic *topics;
     uint32_t topic_count;
     int32_t owned;
-    uint64_t beat; /* beacon's counter; a tick is 250 ms */
+    int32_t adopted;
+    struct source *spare; /* reads the adopted; NULL: there was no need, or no_spare */
+    ev_io spare_io;
+    bool no_spare;
+    struct adopt adopt;
+    ev_timer pulse;
+    uint64_t pulses;
+    bool adopt_asked; /* rows are being read */
+    bool watchful;    /* all rows each time: somebody died, something is adopted */
+    uint64_t beat;    /* beacon's counter; a tick is 250 ms */
     struct sweep sweep;
     bool sweep_asked; /* the beacon is being read */
     ev_check turn;
@@ -143,6 +155,7 @@ void part_log_changed(struct part *p);
 void part_set_state(struct part *p, enum part_state state);
 void part_set_held(struct part *p, bool held);
 void part_on_facts(struct part *p, struct history_job *j);
+struct source *part_source(const struct part *p);
 void part_is_other(struct part *p); /* the overlap check failed */
 
 /* What was true when a question was asked. */
@@ -158,6 +171,12 @@ void part_doubt(struct part *p);
 void part_check(struct part *p);
 void part_on_check(struct part *p, const struct history_job *j);
 void part_idle_check(struct part *p);
+
+/* pump_adopt.c */
+void pump_adopt_init(struct pump *pu);
+void pump_adopt_clear(struct pump *pu); /* another connection to Redis */
+void pump_adopt_stop(struct pump *pu);  /* leaving */
+void part_yield(struct part *p, const char *why);
 
 /* part_run.c */
 bool part_on_record(void *handle, const struct source_record *r);
@@ -198,6 +217,8 @@ void topic_on_log(struct topic *t, const struct history_job *j);
 
 /* beacon.c */
 void beacon_beat(struct pump *pu);
+void beacon_pulse(struct pump *pu);   /* this worker's row */
+void beacon_adopted(struct pump *pu); /* those of partitions it has adopted */
 void beacon_drop_rows(struct pump *pu, const struct log_record *rec);
 void beacon_leave(struct pump *pu, redis_reply_fn *fn);
 

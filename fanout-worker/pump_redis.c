@@ -67,6 +67,7 @@ static void on_memory(struct redis_conn *c, const struct redis_reply *reply, voi
     pu->redis_ready = true;
     pu->reconnects = 0;
     sweep_clear(&pu->sweep); /* nobody could write meanwhile, or this is another server */
+    pump_adopt_clear(pu);
     PUMP_METRIC(pu, redis_connects, 1);
     redis_url_where(pu->opts.conf->redis_url, where);
     log_info("redis_up", " at=%s", log_value(slice_of(where)));

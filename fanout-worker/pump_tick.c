@@ -81,7 +81,8 @@ static void look_at_parts(struct pump *pu, bool idle)
 
             if (!p || p->state == PART_OUT)
                 continue;
-            if (p->state == PART_RUN && pu->src->ops->watermarks(pu->src, p->id, &low, &end)) {
+            if (p->state == PART_RUN &&
+                part_source(p)->ops->watermarks(part_source(p), p->id, &low, &end)) {
                 p->low = low > p->low ? low : p->low;
                 p->end = end;
             }

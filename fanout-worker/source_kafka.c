@@ -345,6 +345,9 @@ void source_kafka_free(struct source_kafka *sk)
     for (size_t i = 0; i < sk->count; i++)
         free(sk->slots[i]);
     free(sk->slots);
+    for (uint32_t i = 0; sk->rkts && i < sk->nss->count; i++)
+        rd_kafka_topic_destroy(sk->rkts[i]);
+    free(sk->rkts);
     if (sk->main_queue) {
         rd_kafka_queue_io_event_enable(sk->main_queue, -1, NULL, 0);
         rd_kafka_queue_destroy(sk->main_queue);
@@ -368,10 +371,10 @@ static void kafka_close(struct source *s)
     sk->closing = true;
     for (size_t i = 0; i < sk->count; i++)
         slot_close(sk, sk->slots[i]);
-    err = rd_kafka_consumer_close_queue(sk->rk, sk->main_queue);
+    err = sk->spare ? NULL : rd_kafka_consumer_close_queue(sk->rk, sk->main_queue);
     if (err)
         rd_kafka_error_destroy(err);
-    while (!rd_kafka_consumer_closed(sk->rk) && clock_mono_ms() < end) {
+    while (!sk->spare && !rd_kafka_consumer_closed(sk->rk) && clock_mono_ms() < end) {
         m = rd_kafka_consumer_poll(sk->rk, 20);
         if (m)
             rd_kafka_message_destroy(m);

@@ -17,6 +17,7 @@ struct rd_kafka_message_s;
 
 enum kafka_role {
     KAFKA_GROUP,  /* the member of the consumer group */
+    KAFKA_SPARE,  /* reads as that does, but is no member: what another worker left */
     KAFKA_READER, /* reads given offsets; carries the group's name to see its commits */
     KAFKA_WRITER, /* a producer (registry) and admin client */
 };
@@ -41,6 +42,7 @@ void kafka_record_of(const struct rd_kafka_message_s *m, struct source_record *r
 uint64_t kafka_silence_ms(const char *stats);
 
 struct source_kafka_opts {
+    bool spare;
     const struct worker_conf *conf;
     const struct namespaces *nss;
     int32_t partitions; /* of all topics together: bounds what is read ahead */
@@ -48,5 +50,6 @@ struct source_kafka_opts {
     void *arg; /* of events */
 };
 
-/* Subscribes to the namespaces' topics. NULL with why filled. @thread boot (then pump) */
+/* Subscribes to the namespaces' topics, unless it is the spare. NULL with why filled.
+ * @thread boot (then pump; the spare: pump) */
 struct source *source_kafka_new(const struct source_kafka_opts *opts, char *why, size_t why_size);

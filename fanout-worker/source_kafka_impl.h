@@ -35,6 +35,8 @@ struct source_kafka {
     struct list hot;
     uint64_t coordinator_ms, session_ms; /* source_kafka_group.c */
     uint64_t heard_ms, fetch_wait_ms;    /* the same: when each broker of ours had been heard of */
+    bool spare;                          /* in no group: nothing to leave */
+    rd_kafka_topic_t **rkts;             /* of the spare: keep the topics known; one a namespace */
     bool closing;
 };
 

@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * source_kafka_open.c: how the group's member is set up: its bounds, its queues, its subscription.
+ * source_kafka_open.c: how the group's member is set up: its bounds, its queues, its subscription;
+ * and the spare, which is no member.
  *
  * What it makes belongs to source_kafka.c from then on. @thread boot
+ * (the spare: pump)
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -17,6 +19,24 @@
 
 #define MAIN_QUEUE  UINT32_MAX /* what the group's own queue writes into the pipe */
 #define AHEAD_BYTES MIB(64)    /* read ahead by all partitions together, unless configured */
+#define SPARE_FETCH "262144"   /* the same for each of the spare's, which are at most 256 */
+
+static rd_kafka_conf_t *spare_conf(const struct worker_conf *conf, struct source_kafka *sk,
+                                   char *why, size_t why_size)
+{
+    rd_kafka_conf_t *rc = kafka_conf_new(conf, KAFKA_SPARE, why, why_size);
+
+    if (!rc)
+        return NULL;
+    kafka_conf_set(rc, "queued.max.messages.kbytes", "256");
+    /* A partition's lag is asked for so often, which wakes a broker's thread that sleeps: see
+     * nudge() in history_facts.c. */
+    kafka_conf_set(rc, "statistics.interval.ms", "100");
+    kafka_conf_set(rc, "fetch.message.max.bytes", SPARE_FETCH);
+    rd_kafka_conf_set_error_cb(rc, source_kafka_on_error);
+    rd_kafka_conf_set_opaque(rc, sk);
+    return rc;
+}
 
 static rd_kafka_conf_t *group_conf(const struct worker_conf *conf, struct source_kafka *sk,
                                    int32_t partitions, char *why, size_t why_size)
@@ -40,15 +60,28 @@ static rd_kafka_conf_t *group_conf(const struct worker_conf *conf, struct source
     return rc;
 }
 
-static int subscribe(struct source_kafka *sk, char *why, size_t why_size)
+static void watch_queue(struct source_kafka *sk)
 {
-    rd_kafka_topic_partition_list_t *l = rd_kafka_topic_partition_list_new((int)sk->nss->count);
     static const uint32_t main_index = MAIN_QUEUE;
-    rd_kafka_resp_err_t err;
 
     rd_kafka_poll_set_consumer(sk->rk);
     sk->main_queue = rd_kafka_queue_get_consumer(sk->rk);
     rd_kafka_queue_io_event_enable(sk->main_queue, sk->pipe_wr, &main_index, sizeof(main_index));
+}
+
+/* What a subscription does for the group's member: leaders are known before they are needed. */
+static void know_topics(struct source_kafka *sk)
+{
+    sk->rkts = mem_alloc(sk->nss->count * sizeof(rd_kafka_topic_t *));
+    for (uint32_t i = 0; i < sk->nss->count; i++)
+        sk->rkts[i] = rd_kafka_topic_new(sk->rk, sk->nss->v[i].topic, NULL);
+}
+
+static int subscribe(struct source_kafka *sk, char *why, size_t why_size)
+{
+    rd_kafka_topic_partition_list_t *l = rd_kafka_topic_partition_list_new((int)sk->nss->count);
+    rd_kafka_resp_err_t err;
+
     for (uint32_t i = 0; i < sk->nss->count; i++)
         rd_kafka_topic_partition_list_add(l, sk->nss->v[i].topic, RD_KAFKA_PARTITION_UA);
     err = rd_kafka_subscribe(sk->rk, l);
@@ -69,10 +102,12 @@ struct source *source_kafka_new(const struct source_kafka_opts *opts, char *why,
                                 .nss = opts->nss,
                                 .ev = opts->events,
                                 .arg = opts->arg,
+                                .spare = opts->spare,
                                 .pipe_rd = -1,
                                 .pipe_wr = -1};
     list_init(&sk->hot);
-    rc = group_conf(opts->conf, sk, opts->partitions, why, why_size);
+    rc = opts->spare ? spare_conf(opts->conf, sk, why, why_size)
+                     : group_conf(opts->conf, sk, opts->partitions, why, why_size);
     if (!rc)
         goto fail;
     sk->rk = rd_kafka_new(RD_KAFKA_CONSUMER, rc, why, why_size);
@@ -87,7 +122,10 @@ struct source *source_kafka_new(const struct source_kafka_opts *opts, char *why,
     }
     sk->pipe_rd = fds[0];
     sk->pipe_wr = fds[1];
-    if (subscribe(sk, why, why_size) < 0)
+    watch_queue(sk);
+    if (sk->spare)
+        know_topics(sk);
+    else if (subscribe(sk, why, why_size) < 0)
         goto fail;
     return &sk->base;
 fail:

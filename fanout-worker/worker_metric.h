@@ -12,11 +12,11 @@ struct worker_metrics {
     metric_value refused[REFUSAL_COUNT];
     metric_value records, entries, bytes, appends, markers, tags_left, mismatches, reattaches;
     metric_value cas_refusals, append_errors, oom, moved_back, rebuilds, gaps, stale_records;
-    metric_value sleeps, overlap_checks, overlap_failures, incarnations, fetch_errors;
+    metric_value sleeps, adoptions, overlap_checks, overlap_failures, incarnations, fetch_errors;
     metric_value redis_connects, compacted;
     metric_value deep_wants, deep_segments, deep_positions, deep_full;
     metric_value index_moves, index_reads, index_begun, index_failed;
-    metric_value assigned, running, paused, lag, inflight_bytes, redis_up, joined;
+    metric_value assigned, adopted, running, paused, lag, inflight_bytes, redis_up, joined;
 };
 
 extern const struct metric_spec worker_metric_specs[];

@@ -13,8 +13,9 @@
  *   ff:beacon             hash: a row for each worker (w:<id>) and each partition (p:<log>:<p>)
  *
  * A beacon row is text, fields split by one space:
- *   worker      "<counter> <assigned partitions>"
+ *   worker      "<counter> <assigned partitions>"; deleted by a worker that stops
  *   partition   "<counter> <worker id> <state> <low> <end> <last>"
+ *               a + behind the id: the worker doesn't own it, it carries on what a dead one left
  *               state: live | rebuild | stalled; low: the lowest position still in Kafka; end: the
  *               position of Kafka's last record (high watermark; 0 = empty); last: last appended.
  * The counter grows with each write; only its changing means life (no clock travels). Rows that

@@ -16,6 +16,7 @@ OWN = "its own client only"
 # (what dies or lies, what a client sees, tests)
 MATRIX = [
     ("worker: SIGKILL", PAUSE, ["test_worker_sigkill"]),
+    ("worker: SIGTERM", PAUSE, ["test_worker_sigterm"]),
     (
         "worker: SIGSTOP for longer than its session, CONT while another owns its partitions",
         PAUSE,
@@ -106,6 +107,11 @@ MATRIX = [
         "Kafka: topic deleted and created anew",
         NEW_LOG,
         ["test_topic_created_anew_shorter", "test_topic_created_anew_longer"],
+    ),
+    (
+        "Kafka: topic deleted and created anew under a worker that sleeps, or doesn't notice",
+        NEW_LOG,
+        ["test_topic_created_anew_longer_under_a_worker", "test_topic_created_anew_unnoticed"],
     ),
     ("Kafka: partitions added", NEW_LOG, ["test_partitions_added"]),
     ("Kafka: log truncated by an unclean leader election", NEW_LOG, ["test_log_is_truncated"]),

@@ -5,29 +5,57 @@ import signal
 
 import pytest
 
-RUNNING = "fanfare_worker_running_partitions"
+from harness.util import scaled
+
+RUNNING, ASSIGNED = "fanfare_worker_running_partitions", "fanfare_worker_assigned_partitions"
+ADOPTED, ADOPTIONS = "fanfare_worker_adopted_partitions", "fanfare_worker_adoptions_total"
+
+
+def workers_of(storm, n):
+    """n workers that share the partitions, each of which knows the others."""
+    *workers, _ = storm.usual(workers=n)
+    for worker in workers:
+        worker.wait_metric(RUNNING, 4 // n, 30)
+    return workers
+
+
+def all_owned(workers):
+    """The group has given every partition to one of them, and nobody carries another's."""
+    totals = [w.metrics() for w in workers]
+    return sum(t.total(ASSIGNED) for t in totals) == 4 and not any(t.total(ADOPTED) for t in totals)
 
 
 def test_worker_sigkill(storm):
-    one, two, _ = storm.usual(workers=2)
-    for worker in (one, two):
-        worker.wait_metric(RUNNING, 2, 30)
+    one, two = workers_of(storm, 2)
     with storm.load("worker: SIGKILL, two workers"):
         assert one.kill() == -signal.SIGKILL
-        two.wait_metric(RUNNING, 4, 40)
+        two.wait_metric(ADOPTIONS, 2, 20)
+        two.wait_for(lambda: all_owned([two]), "the group has noticed", 40)
+    assert storm.row["pause_s"] <= scaled(1)
+
+
+def test_worker_sigterm(storm):
+    one, two = workers_of(storm, 2)
+    with storm.load("worker: SIGTERM, two workers"):
+        assert one.stop() == 0
+        two.wait_metric(ADOPTIONS, 2, 20)
+        two.wait_for(lambda: all_owned([two]), "the group has noticed", 40)
+    assert storm.row["pause_s"] <= scaled(1)
 
 
 def test_worker_sigstop_longer_than_its_session(storm):
-    one, two, _ = storm.usual(workers=2)
-    for worker in (one, two):
-        worker.wait_metric(RUNNING, 2, 30)
-    with storm.load("worker: SIGSTOP for longer than its session, CONT while another owns its partitions"):
+    one, two, three = workers_of(storm, 3)
+    fault = "worker: SIGSTOP for longer than its session, CONT while another owns its partitions"
+    with storm.load(fault):
         one.sigstop()
-        two.wait_metric(RUNNING, 4, 40)
+        storm.wait_more(1, "fanfare_worker_adoptions_total", 20, nodes=[two, three])
+        two.wait_for(lambda: all_owned([two, three]), "others own all", 40)
         storm.wait_more(3000)
         one.sigcont()
         storm.wait_more(3000)
         one.wait_metric("fanfare_worker_group_joined", 1, 30)
+        one.wait_for(lambda: all_owned([one, two, three]), "each has its own", 40)
+    assert storm.row["pause_s"] <= scaled(1)
 
 
 def test_worker_restarts_in_the_middle_of_batches(storm):
