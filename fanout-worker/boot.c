@@ -220,12 +220,12 @@ static int check_kafka(struct boot *bt, char why[BOOT_WHY])
         return -EINVAL;
     if (find_topics(bt, why) < 0)
         return -EIO;
-    if (history_policies(bt->history, why, BOOT_WHY) < 0)
-        return -EINVAL;
     history_cluster(bt->history, bt->cluster, sizeof(bt->cluster));
     bt->registry = registry_open(bt->conf, why, BOOT_WHY);
     if (!bt->registry)
         return -EIO;
+    if (history_policies(bt->history, why, BOOT_WHY) < 0)
+        return -EINVAL;
     for (uint32_t i = 0; i < bt->nss.count; i++) {
         if (find_log(bt, i, why) < 0)
             return -EIO;

@@ -22,9 +22,10 @@
 #include "fanout-worker/source_kafka.h"
 #include "fanout-worker/worker_conf.h"
 
-#define REFRESH_MS  5000
-#define TICK_S      0.2
-#define LEADERS_MAX 65536
+#define POLICY_BOOT_MS 2000
+#define REFRESH_MS     5000
+#define TICK_S         0.2
+#define LEADERS_MAX    65536
 
 static void ring(void *arg)
 {
@@ -124,8 +125,7 @@ int history_count(struct history *h, int32_t *ret_partitions, char *why, size_t 
 
 int history_policies(struct history *h, char *why, size_t why_size)
 {
-    policy_ask(h->policies);
-    policy_take(h->policies, HISTORY_ASK_MS + 500); /* it ends by itself before */
+    policy_take(h->policies, POLICY_BOOT_MS); /* if it comes later, the topic stands still then */
     for (uint32_t i = 0; i < h->nss->count; i++) {
         if (!policy_refuse(h->policies, i))
             continue;
@@ -313,6 +313,7 @@ struct history *history_new(const struct worker_conf *conf, const struct namespa
     }
     rd_kafka_poll_set_consumer(h->rk);
     h->policies = policy_new(h->rk, nss);
+    policy_ask(h->policies);
     for (uint32_t i = 0; i < nss->count; i++)
         h->topics[i].rkt = rd_kafka_topic_new(h->rk, nss->v[i].topic, NULL);
     return h;
