@@ -213,11 +213,13 @@ def redis_read_only_end(region, fault):
 
 
 def redis_full_begin(region, fault):
-    region.r.config_set("maxmemory", max(1_000_000, region.r.info("memory")["used_memory"] - 100_000))
+    memory = region.r.info("memory")  # what replica and log hold back doesn't count
+    counted = memory["used_memory"] - memory["mem_not_counted_for_evict"]
+    region.r.config_set("maxmemory", max(500_000, counted - 100_000))
     try:
         region.r.set("soak:full", "x")
-    except redis_py.ResponseError as e:
-        return "OOM" in str(e)
+    except redis_py.OutOfMemoryError:
+        return True
     return False
 
 
