@@ -29,6 +29,7 @@
 #define WANT_EACH   1000 /* a want that isn't taken ends; ours is renewed */
 #define WANTS_KEPT  "-1000"
 #define WANTS_TTL_S "60"
+#define AHEAD_MAX   8 /* segments: two rounds of a worker's, one that is read while one is sent */
 #define SAY_MS      10000 /* what is said again and again, is said this often */
 
 struct deep {
@@ -37,13 +38,15 @@ struct deep {
     struct plog *p;
     uint64_t pos, from;
     uint64_t since_ms, wanted_ms;
-    bool asking; /* a reply is on its way */
-    bool gone;   /* ended while it was; the reply frees it */
-    bool broken; /* a segment was unreadable, and deleted */
+    bool asking;    /* a reply is on its way */
+    bool gone;      /* ended while it was; the reply frees it */
+    bool broken;    /* a segment was unreadable, and deleted */
+    uint32_t ahead; /* of what was asked for, in segments */
     struct ev_timer look;
 };
 
 static void get(struct deep *d);
+static void begin(struct feed *f, struct plog *p, uint64_t pos, uint32_t ahead);
 
 static void end(struct deep *d)
 {
@@ -111,7 +114,8 @@ static void look_later(struct deep *d)
 /* The deep history of p isn't to be had for now: who waits is told so (sub.c). */
 static void refuse(struct deep *d)
 {
-    atomic_store(&d->p->refused_ms, clock_mono_ms());
+    if (!d->ahead)
+        atomic_store(&d->p->refused_ms, clock_mono_ms());
     fail(d);
 }
 
@@ -141,12 +145,21 @@ static void broken(struct deep *d, const char *why)
     look_later(d);
 }
 
+/* Whoever got a segment wants the next one: it is looked for while this one is sent. */
+static void go_ahead(struct feed *f, struct plog *p, uint64_t pos, uint32_t ahead)
+{
+    if (ahead <= AHEAD_MAX && pos < p->region_from && f->deep_count < DEEP_MAX / 2 &&
+        !feed_deep_has(f, p, pos) && !plog_page_at(p, pos, false))
+        begin(f, p, pos, ahead);
+}
+
 static void take(struct deep *d, struct slice value)
 {
     struct feed *f = d->f;
     struct plog *p = d->p;
     struct plog_page *page;
     struct segment s;
+    uint32_t ahead;
     int rc = segment_open(value, &s);
 
     if (rc < 0 || s.from != d->from) {
@@ -176,8 +189,11 @@ static void take(struct deep *d, struct slice value)
         return;
     }
     METRIC_ADD(deep_segments, 1);
+    ahead = d->ahead + 1;
     end(d);
     feed_add_page(f, p, page);
+    if (!(s.flags & SEGMENT_END))
+        go_ahead(f, p, s.upto, ahead);
 }
 
 /* ---- asking ---- */
@@ -332,23 +348,27 @@ static bool have_place(struct feed *f, const struct plog *p)
     return true;
 }
 
-void feed_deep_start(struct feed *f, struct plog *p, uint64_t pos)
+static void begin(struct feed *f, struct plog *p, uint64_t pos, uint32_t ahead)
 {
-    struct deep *d;
+    struct deep *d = mem_zalloc(sizeof(*d));
 
-    if (!have_place(f, p))
-        return; /* who waits asks again */
-    d = mem_zalloc(sizeof(*d));
     d->f = f;
     d->p = p;
     d->pos = pos;
     d->from = first_from(p, pos);
+    d->ahead = ahead;
     d->since_ms = clock_mono_ms();
     ev_init(&d->look, on_look);
     list_add_tail(&f->deeps, &d->node);
     f->deep_count++;
     p->deeps++; /* keeps the plog */
     get(d);
+}
+
+void feed_deep_start(struct feed *f, struct plog *p, uint64_t pos)
+{
+    if (have_place(f, p)) /* else who waits asks again */
+        begin(f, p, pos, 0);
 }
 
 void feed_deep_stop(struct feed *f)

@@ -3,6 +3,8 @@
  * test_feed.c: what feed and shards owe each other over a log's end, at feed's own end, and in the
  * moment in which a shard begins to listen: with a real Redis, and the shards' turns done by hand.
  */
+#include "common/base/segment.h"
+
 #include "tests/unit/edge/feed_rig.h"
 
 static struct rig r;
@@ -338,6 +340,49 @@ static void an_unreadable_segment_is_wanted_anew_and_then_told(void **state)
     rig_end(&r);
 }
 
+/* ---- the next segments are looked for before they are asked for, some of them ---- */
+
+#define AHEAD 8 /* AHEAD_MAX */
+
+static void put_row(uint64_t from)
+{
+    struct buf value = BUF_INIT;
+    char name[KEY_MAX];
+
+    segment_head(&value, 0, from, from + SEGMENT_POSITIONS, 1);
+    assert_non_null(redis_sync_cmd(r.redis, 3,
+                                   (struct slice[]){SLICE("SET"),
+                                                    {name, key_segment(name, "LogAAAA1", 0, from)},
+                                                    buf_as_slice(&value)}));
+    buf_done(&value);
+}
+
+static void an_edge_looks_ahead(void **state)
+{
+    struct plog *p;
+
+    (void)state;
+    rig_begin(&r, true);
+    rig_topic(&r, 1, "LogAAAA1");
+    p = deep_one(rig_view(&r, "LogAAAA1"), 0);
+    rig_run(&r, 100);
+    for (uint64_t i = 0; i < 2 * AHEAD; i++)
+        put_row(i * SEGMENT_POSITIONS);
+    p->region_from = 3 * SEGMENT_POSITIONS;
+    search(p, 0);
+    rig_run(&r, 100);
+    assert_non_null(plog_page_at(p, 2 * SEGMENT_POSITIONS, false));
+    assert_null(plog_page_at(p, 3 * SEGMENT_POSITIONS, false)); /* the region has it */
+    p->region_from = 2 * AHEAD * SEGMENT_POSITIONS;
+    search(p, 3);
+    rig_run(&r, 100);
+    assert_non_null(plog_page_at(p, (3 + AHEAD) * SEGMENT_POSITIONS, false));
+    assert_null(plog_page_at(p, (4 + AHEAD) * SEGMENT_POSITIONS, false));
+    assert_int_equal(p->deeps, 0);
+    feed_tail(r.feed, 0, p, false);
+    rig_end(&r);
+}
+
 int main(void)
 {
     const struct CMUnitTest list[] = {
@@ -350,6 +395,7 @@ int main(void)
         TEST(what_a_lost_stream_had_is_asked_of_kafka),
         TEST(a_partition_gets_its_share_of_the_searches),
         TEST(an_unreadable_segment_is_wanted_anew_and_then_told),
+        TEST(an_edge_looks_ahead),
     };
 
     return RUN_WITH_SERVER(list);
