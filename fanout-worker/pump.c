@@ -91,8 +91,14 @@ static void on_revoked(void *arg, const struct source_id *ids, size_t n)
 {
     struct pump *pu = arg;
 
-    for (size_t i = 0; i < n; i++)
-        part_disown(part_get(&pu->topics[ids[i].topic], ids[i].partition));
+    for (size_t i = 0; i < n; i++) {
+        struct part *p = part_get(&pu->topics[ids[i].topic], ids[i].partition);
+        bool was_running = p->state == PART_RUN;
+
+        part_disown(p);
+        if (was_running)
+            part_keep(p);
+    }
     metric_set(&pu->opts.metrics->assigned, pu->owned);
     log_info("revoked", " partitions=%zu owned=%d", n, pu->owned);
 }

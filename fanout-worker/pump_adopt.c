@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pump_adopt.c: partitions that a dead worker left, carried on until the group has given them to
- * somebody.
+ * pump_adopt.c: partitions that a dead worker left, or that the group took from this one, carried
+ * on until the group has given them to somebody.
  *
  * Ten times a second this worker's row is written and the others' are read; all rows of the beacon
  * once a second, and whenever somebody died or a partition is being carried on by another than its
@@ -49,7 +49,7 @@ static void count(struct pump *pu, int32_t by)
     metric_set(&pu->opts.metrics->adopted, pu->adopted);
 }
 
-static void take(struct part *p, const struct beacon_row *row)
+static void take(struct part *p, const char *from)
 {
     struct pump *pu = p->pu;
 
@@ -61,9 +61,19 @@ static void take(struct part *p, const struct beacon_row *row)
     part_set_state(p, PART_HOLD);
     count(pu, 1);
     PUMP_METRIC(pu, adoptions, 1);
-    log_info("adopted", " stream=%s from=%s last=%llu", p->stream, log_value(slice_of(row->worker)),
-             (unsigned long long)row->last);
+    log_info("adopted", " stream=%s from=%s", p->stream, log_value(slice_of(from)));
     part_attach(p);
+}
+
+/* In the cooperative protocol a partition that moves belongs to nobody for a second or more. */
+void part_keep(struct part *p)
+{
+    struct pump *pu = p->pu;
+
+    if (!pu->redis_ready || list_is_empty(&pu->adopt.workers))
+        return;
+    pu->watchful = true;
+    take(p, pu->worker_id);
 }
 
 void part_yield(struct part *p, const char *why)
@@ -107,7 +117,7 @@ static void look_at_row(struct pump *pu, const struct beacon_row *row)
     if (say == ADOPT_YIELD && p)
         part_yield(p, "another_writes");
     else if (say == ADOPT_TAKE && !t->waiting_log)
-        take(part_get(t, row->partition), row);
+        take(part_get(t, row->partition), row->worker);
 }
 
 static void look_at_all(struct pump *pu, const struct redis_reply *reply)

@@ -177,6 +177,7 @@ void pump_adopt_init(struct pump *pu);
 void pump_adopt_clear(struct pump *pu); /* another connection to Redis */
 void pump_adopt_stop(struct pump *pu);  /* leaving */
 void part_yield(struct part *p, const char *why);
+void part_keep(struct part *p); /* revoked: carry it on until its next owner does */
 
 /* part_run.c */
 bool part_on_record(void *handle, const struct source_record *r);

@@ -17,6 +17,7 @@ OWN = "its own client only"
 MATRIX = [
     ("worker: SIGKILL", PAUSE, ["test_worker_sigkill"]),
     ("worker: SIGTERM", PAUSE, ["test_worker_sigterm"]),
+    ("worker: another one joins", PAUSE, ["test_worker_joins"]),
     (
         "worker: SIGSTOP for longer than its session, CONT while another owns its partitions",
         PAUSE,

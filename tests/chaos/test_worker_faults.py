@@ -43,6 +43,16 @@ def test_worker_sigterm(storm):
     assert storm.row["pause_s"] <= scaled(1)
 
 
+def test_worker_joins(storm):
+    one, _ = storm.usual()
+    with storm.load("worker: another one joins"):
+        two = storm.worker()
+        two.wait_metric(RUNNING, 2, 30)
+        two.wait_for(lambda: all_owned([one, two]), "each has its own", 40)
+    assert one.metrics().total(ADOPTIONS) == 2
+    assert storm.row["pause_s"] <= scaled(1)
+
+
 def test_worker_sigstop_longer_than_its_session(storm):
     one, two, three = workers_of(storm, 3)
     fault = "worker: SIGSTOP for longer than its session, CONT while another owns its partitions"
