@@ -110,10 +110,11 @@ void index_flush(struct index *ix)
     if (ix->state == INDEX_UNKNOWN) {
         ix->state = INDEX_ASKED;
         ix->io->read(ix->arg, ix->gen, ix->from);
-    } else if (ix->state == INDEX_KNOWN && ix->at > ix->base) {
+    } else if (ix->state == INDEX_KNOWN && (ix->at > ix->base || ++ix->idle >= INDEX_IDLE)) {
         ix->io->add(ix->arg, ix->gen, ix->base, ix->at, &ix->moves);
         clear(ix);
         ix->from = ix->base = ix->at;
+        ix->idle = 0;
     }
 }
 

@@ -20,6 +20,7 @@
 #define INDEX_FULL  512  /* moves that are added before their time has come; a call's cost */
 #define INDEX_MOVES 2048 /* no more are kept: Lua takes less than 8000 words in a call */
 #define INDEX_BYTES KIB(256)
+#define INDEX_IDLE  10
 
 /* A channel's last position; what the map holds. */
 struct index_move {
@@ -51,6 +52,7 @@ struct index {
     uint64_t gen;      /* grows whenever answers under way lose their meaning */
     uint64_t from, at; /* the moves are those of all records in (from, at] */
     uint64_t base;     /* INDEX_KNOWN: from <= base <= at */
+    uint32_t idle;     /* flushes that had nothing to add */
     struct hmap moves;
     size_t bytes;
 };
@@ -64,7 +66,8 @@ void index_reset(struct index *ix); /* detached: forgets everything */
 void index_note(struct index *ix, struct slice channel, uint64_t pos);
 /* So many moves that they should be added now. */
 bool index_is_full(const struct index *ix);
-/* All that was noted was sent to Redis: adds it, or asks where the index ends. */
+/* All that was noted was sent to Redis: adds it, or asks where the index ends. Of calls with
+ * nothing to add each INDEX_IDLE-th adds nothing: if the index is gone, that is seen. */
 void index_flush(struct index *ix);
 
 void index_failed(struct index *ix, uint64_t gen);

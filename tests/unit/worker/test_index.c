@@ -147,6 +147,24 @@ static void what_failed_is_asked_for(void **state)
     index_done(&ix);
 }
 
+static void an_idle_one_is_looked_after(void **state)
+{
+    (void)state;
+    begin_known(7);
+    for (int i = 1; i < INDEX_IDLE; i++)
+        index_flush(&ix);
+    assert_int_equal(wire.adds, 0);
+    index_flush(&ix);
+    assert_int_equal(wire.adds, 1);
+    assert_int_equal(wire.base, 7);
+    assert_int_equal(wire.upto, 7);
+    assert_int_equal(wire.moves, 0);
+    index_failed(&ix, wire.gen); /* it is gone */
+    index_flush(&ix);
+    assert_int_equal(wire.reads, 2);
+    index_done(&ix);
+}
+
 static void an_index_elsewhere_is_left_alone(void **state)
 {
     (void)state;
@@ -214,6 +232,7 @@ int main(void)
         cmocka_unit_test(nothing_is_added_before_its_end_is_known),
         cmocka_unit_test(adds_follow_each_other),
         cmocka_unit_test(what_failed_is_asked_for),
+        cmocka_unit_test(an_idle_one_is_looked_after),
         cmocka_unit_test(an_index_elsewhere_is_left_alone),
         cmocka_unit_test(answers_of_another_time_are_ignored),
         cmocka_unit_test(moves_are_bounded),
