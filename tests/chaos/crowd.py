@@ -54,6 +54,8 @@ class Follower:
         await self._subscribe(client)
         while True:
             await client.wait(lambda: client.pubs[self.channel] or client.pushes, "news", 600)
+            if client.dropped:
+                return  # nothing is taken any more: this loop would never wait again
             self._take(client)
             pushes, client.pushes = client.pushes, []
             if any(p.get("unsubscribe", {}).get("code", 0) >= 2500 for p in pushes):
