@@ -149,6 +149,7 @@ struct hub {
     struct turns *turns;
     struct feed_shard *inbox;
     int index;
+    uint32_t session_count;
     void (*again)(void *arg); /* asks for another turn soon */
     void *again_arg;
 
@@ -159,7 +160,6 @@ struct hub {
     struct wheel wheel;
     struct list sessions;
     uint64_t drain_end_ms; /* 0: not draining */
-    uint32_t session_count;
 
     struct list todo;    /* waiters to try in the next turn */
     struct list waiting; /* waiters whose topic is not known */
@@ -168,18 +168,18 @@ struct hub {
     struct list dirty;   /* sessions with output or reading to resume */
     struct list dead;    /* sessions to free at the turn's end */
 
-    uint32_t next_tail; /* the plog to look at first: a turn ended before it */
-    size_t live_left;   /* of LIVE_A_TURN, in this turn */
-    uint64_t admit_ms;  /* when `admit` was reckoned last … */
-    uint64_t admit;     /* … in thousandths of a subscription that may resume */
+    size_t live_left;  /* of LIVE_A_TURN, in this turn */
+    uint64_t admit_ms; /* when `admit` was reckoned last … */
+    uint64_t admit;    /* … in thousandths of a subscription that may resume */
 
     uint64_t turn;       /* counts turns that did something */
+    uint32_t next_tail;  /* the plog to look at first: a turn ended before it */
     uint32_t scan_steps; /* SCAN_STEPS; fewer in tests */
     struct scan scans[SCANS_A_TURN];
     uint64_t scans_turn; /* of scans[0 … scans_n - 1] */
     uint32_t scans_n;
-    struct rec_vec found; /* in a page, by the last hub_older() */
     bool fed;             /* the waiter being tried was given a page */
+    struct rec_vec found; /* in a page, by the last hub_older() */
     size_t pulled;        /* bytes of older records that waiters were given in this turn */
     struct publish *publish;
     struct buf frame; /* scratch of one write */
