@@ -46,7 +46,10 @@ async def test_another_partitioner_than_the_workers(edges, fake_log, fan):
     assert said == {("t", "partitioner", "murmur2", "crc32")}
 
 
-@pytest.mark.parametrize(("field", "theirs"), [("namespace", "other"), ("key", "full")])
+FIELDS = [("namespace", "other"), ("key", "full"), ("history", "latest")]
+
+
+@pytest.mark.parametrize(("field", "theirs"), FIELDS)
 async def test_another_namespace_than_the_workers(edges, fake_log, fan, field, theirs):
     fake_log.register(**{field: theirs})
     edge = edges()
@@ -54,7 +57,7 @@ async def test_another_namespace_than_the_workers(edges, fake_log, fan, field, t
     assert (told["knob"], told["worker"]) == (field, theirs)
     client = await fan(edge)
     assert (await refusal(client)).code == 108
-    fake_log.register(**{field: {"namespace": "", "key": "short"}[field]})
+    fake_log.register(**{field: {"namespace": "", "key": "short", "history": "all"}[field]})
     assert (await subscribed(client))["epoch"] == fake_log.log
 
 

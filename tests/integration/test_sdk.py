@@ -201,6 +201,27 @@ async def test_slow_and_given_the_latest(sdk, edges, fake_log, gates):
     assert not sdk.all("error") and not sdk.all("disconnected")
 
 
+async def test_latest_record(sdk, edges, fake_log, gates):
+    gate = await gates(edges(namespaces={"": {"topic": "t", "history": "latest"}}))
+    fake_log.register(history="latest")
+    fake_log.append(numbers(0, 5))
+    first = [4] if sdk.name == "js" else []  # the only one of the two that can ask for it at first
+    await sdk.create(gate.url)
+    await sdk.connect()
+    await sdk.subscribe("a", **({"since": (0, "")} if first else {}))
+    await sdk.event("subscribed", channel="a")
+    fake_log.append(numbers(5, 1))
+    await sdk.wait_pubs("a", len(first) + 1)
+    gate.cut(stay_open=False)
+    await sdk.event("connecting", count=2)
+    fake_log.append(numbers(6, 50))
+    gate.open = True
+    assert (await sdk.event("subscribed", count=2, channel="a"))["recovered"]
+    fake_log.append(numbers(56, 2))
+    await sdk.wait_pubs("a", len(first) + 4)
+    assert got(sdk, "a") == [*first, 5, 55, 56, 57]
+
+
 async def test_told_when_the_log_is_another(sdk, edges, fake_log, redis, gates):
     gate = await gates(edges())
     await join(sdk, gate)

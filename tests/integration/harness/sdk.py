@@ -116,9 +116,13 @@ class JsSdk(Sdk):
     async def disconnect(self):
         self._do("disconnect")
 
-    async def subscribe(self, channel, token=None, recoverable=True):
+    async def subscribe(self, channel, token=None, recoverable=True, since=None):
+        """since: (offset, epoch) to begin with; the Python SDK has no such option."""
         more = {"token": token} if token else {}
-        self._do("subscribe", channel=channel, options={"recoverable": recoverable}, **more)
+        options = {"recoverable": recoverable}
+        if since:
+            options["since"] = {"offset": since[0], "epoch": since[1]}
+        self._do("subscribe", channel=channel, options=options, **more)
 
     async def unsubscribe(self, channel):
         self._do("unsubscribe", channel=channel)
