@@ -175,7 +175,7 @@ static size_t assert_all_or_told(const char *text, uint64_t upto)
 static void test_latest_at_random(void **state)
 {
     static struct buf all;
-    uint64_t last = 0;
+    uint64_t last;
 
     (void)state;
     random_state = 88172645463325252;
@@ -184,7 +184,7 @@ static void test_latest_at_random(void **state)
     for (int i = 0; i < 4000; i++) {
         uint64_t what = rnd(12);
         if (what < 6)
-            last = fake_write(&x, "a", rnd(900), true);
+            fake_write(&x, "a", rnd(900), true);
         else if (what < 9)
             fake_write(&x, neighbour("a"), 5, true);
         else if (what == 9 && !rnd(4))
