@@ -37,9 +37,9 @@ struct deep_reader {
     struct deep_row *row;     /* reads; NULL: between two */
     int64_t asked, seen;      /* a seek went there; its first record was this one's; -1: none */
     int seeks;
-    bool nudged;        /* since the last seek … */
-    uint64_t sought_ms; /* … then */
-    bool believed;      /* its first record was the one asked for, or seen twice */
+    bool nudged;     /* since the last message or seek … */
+    uint64_t dry_ms; /* … when its queue was empty; 0: it isn't */
+    bool believed;   /* its first record was the one asked for, or seen twice */
 };
 
 /* What is known of a partition that a row reads. */

@@ -32,7 +32,7 @@ static int open_kafka(struct deep *d)
     rc = kafka_conf_new(d->h->conf, KAFKA_READER, why, sizeof(why));
     if (!rc)
         return -EIO;
-    kafka_conf_set(rc, "queued.min.messages", "8192"); /* two rows ahead */
+    kafka_conf_set(rc, "queued.min.messages", "32768"); /* what the next want makes it read; or … */
     kafka_conf_set(rc, "queued.max.messages.kbytes", "4096");
     d->rk = rd_kafka_new(RD_KAFKA_CONSUMER, rc, why, sizeof(why));
     if (!d->rk) {
@@ -95,7 +95,7 @@ static int assign(struct deep *d, struct deep_reader *r)
     unassign(d, r);
     r->seeks++;
     r->nudged = false;
-    r->sought_ms = clock_mono_ms();
+    r->dry_ms = clock_mono_ms();
     r->queue = rd_kafka_queue_get_partition(d->rk, d->h->nss->v[r->topic].topic, r->partition);
     if (!r->queue)
         return -EIO;
@@ -158,12 +158,27 @@ struct deep_reader *deep_reader_take(struct deep_row *row)
     return best;
 }
 
+/* librdkafka 2.0 lets a partition lie, for a second, that was assigned right after another one's
+ * end (see history_facts.c), or whose queue was full: its broker's thread sleeps. A question wakes
+ * it. */
+static int nudge(struct deep *d, const struct deep_reader *r)
+{
+    int64_t low;
+
+    return kafka_ask_offset(d->rk, d->h->nss->v[r->topic].topic, r->partition,
+                            RD_KAFKA_OFFSET_BEGINNING, NUDGE_MS, &low)
+               ? -EIO
+               : 0;
+}
+
 void deep_reader_give(struct deep_row *row, bool keep)
 {
     if (!row->reader)
         return;
     if (!keep)
         unassign(row->d, row->reader);
+    else if (row->reader->queue)
+        (void)nudge(row->d, row->reader); /* it reads ahead while this row is published */
     row->reader->row = NULL;
     row->reader = NULL;
     deep_work(row->d); /* others may wait for it */
@@ -210,6 +225,12 @@ rd_kafka_message_t *deep_reader_next(struct deep_row *row, int *ret_err)
     r->kept = NULL;
     if (!m)
         m = rd_kafka_consume_queue(r->queue, 0);
+    if (m) {
+        r->dry_ms = 0;
+        r->nudged = false;
+    } else if (!r->dry_ms) {
+        r->dry_ms = clock_mono_ms();
+    }
     if (m && !r->believed) {
         *ret_err = judge_first(row->d, r, m);
         if (!r->believed) {
@@ -228,14 +249,12 @@ void deep_readers_serve(struct deep *d, uint64_t now)
         rd_kafka_message_destroy(other);
     for (size_t i = 0; i < DEEP_READERS; i++) {
         struct deep_reader *r = &d->readers[i];
-        int64_t low;
 
-        if (!r->row || !r->queue || r->believed || r->nudged || now < r->sought_ms + SOON_MS)
+        if (!r->row || !r->queue || r->nudged || !r->dry_ms || now < r->dry_ms + SOON_MS)
             continue;
-        r->nudged = true; /* see history_facts.c */
-        deep_work(d);     /* it may hold what was fetched before: then it doesn't ring */
-        if (kafka_ask_offset(d->rk, d->h->nss->v[r->topic].topic, r->partition,
-                             RD_KAFKA_OFFSET_BEGINNING, NUDGE_MS, &low))
+        r->nudged = true;
+        deep_work(d); /* it may hold what was fetched before: then it doesn't ring */
+        if (nudge(d, r) < 0)
             return;
     }
 }
