@@ -18,15 +18,20 @@ static uint64_t first_chain(uint64_t from, uint64_t low)
 
 void segment_add(struct buf *records, struct entry *e, uint64_t *last, uint64_t *chain)
 {
-    struct buf field = BUF_INIT;
+    size_t at = records->n, n, head;
+    char lengths[20]; /* two varints */
 
     must(e->pos > *last && *chain < e->pos);
     e->prev = *chain;
-    entry_encode(&field, e);
+    /* Its length is known once it is there: the two numbers are written behind it, then before. */
+    entry_encode(records, e);
+    n = records->n - at;
     buf_varint(records, e->pos - *last);
-    buf_varint(records, field.n);
-    buf_slice(records, buf_as_slice(&field));
-    buf_done(&field);
+    buf_varint(records, n);
+    head = records->n - at - n;
+    memcpy(lengths, records->p + at + n, head);
+    memmove(records->p + at + head, records->p + at, n);
+    memcpy(records->p + at, lengths, head);
     *last = *chain = e->pos;
 }
 
