@@ -123,6 +123,8 @@ struct rd_kafka_conf_s *kafka_conf_new(const struct worker_conf *conf, enum kafk
         kafka_conf_set(rc, "fetch.wait.max.ms", "10");
         kafka_conf_set(rc, "queued.min.messages", "1");
         kafka_conf_set(rc, "statistics.interval.ms", "0");
+        /* It isn't subscribed: nothing else would tell it that a partition's leader is another. */
+        kafka_conf_set(rc, "metadata.max.age.ms", "3000");
     }
     return rc;
 }
