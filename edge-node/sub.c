@@ -242,16 +242,23 @@ static bool begin_behind(struct sub *sub)
     return true;
 }
 
+/* Is it a cursor of this log? In another's place stands the beginning. */
+static bool take_cursor(struct sub *sub)
+{
+    bool of_log = sub_is_of_log(sub);
+
+    if (!of_log)
+        sub->pos = sub->asked = 0;
+    return of_log;
+}
+
 /* What a client has of another log is replaced by the latest of this one; if there is none, it is
  * told. */
 static bool begin_latest(struct sub *sub)
 {
-    bool of_log = sub_is_of_log(sub);
-    int rc;
+    bool of_log = take_cursor(sub);
+    int rc = sub_find_latest(sub);
 
-    if (!of_log)
-        sub->pos = sub->asked = 0;
-    rc = sub_find_latest(sub);
     if (rc == -EAGAIN)
         return false;
     if (rc || (!of_log && !sub->first.n))
@@ -305,7 +312,8 @@ static void sub_try(struct hub *h, struct waiter *w)
 }
 
 /* The reply's time is up, and the page isn't here. Kafka has all that follows: the rest comes as
- * pushes. Kafka no longer has it: nobody has. Not known, or no room for it: an error. */
+ * pushes. Kafka no longer has it: nobody has. Not known, or no room for it: an error. What a client
+ * has of another log is replaced only by what was found. */
 static void expire_behind(struct hub *h, struct sub *sub)
 {
     const struct plog *p = sub->w.ch->tail->p;
@@ -317,7 +325,7 @@ static void expire_behind(struct hub *h, struct sub *sub)
     } else if (!low || !beacon_is_fresh(h, p)) {
         fail(sub, ERROR_INTERNAL, NULL);
     } else if (low <= sub->pos + 1) {
-        answer(sub, true, sub->asked);
+        answer(sub, sub_is_of_log(sub) || sub->first.n, sub->asked);
     } else {
         begin_now(sub); /* it goes on with the plog's next growth, or the tick */
     }
@@ -331,7 +339,7 @@ static void sub_expire(struct hub *h, struct waiter *w)
 
     if (!t || !t->ready || !(sub_is_of_log(sub) || sub_wants_latest(sub)))
         fail(sub, ERROR_INTERNAL, NULL);
-    else if (sub->pos <= t->cursor)
+    else if (!take_cursor(sub) || sub->pos <= t->cursor)
         expire_behind(h, sub);
     else if (begin_ahead(h, sub) && !server)
         waiter_move(w, &h->todo);

@@ -195,10 +195,30 @@ static void test_without_recover(void **state)
     end();
 }
 
+/* The edge begins behind what was written, Kafka has all of it. */
+static void begin_at_end(const char *channel)
+{
+    struct fake_stream *s = fake_stream_of(&x, channel);
+
+    fake_restart(&x, s);
+    atomic_store(&s->p->kafka_low, 1);
+    atomic_store(&s->p->kafka_end, s->last);
+}
+
+/* Until what isn't known is answered, and no page comes. */
+static void pass_without_pages(const char *channel)
+{
+    for (int i = 0; i < 22; i++) {
+        x.now_ms += 100;
+        atomic_store(&fake_stream_of(&x, channel)->p->beacon_ms, x.now_ms);
+        hub_tick(&x.hub, x.now_ms);
+        fake_turn(&x);
+    }
+}
+
 /* No page comes in time: Kafka has all of it, so the reply says so, and the latest is pushed. */
 static void test_found_late(void **state)
 {
-    struct fake_stream *s;
     uint64_t last, got[8];
     size_t n;
 
@@ -206,23 +226,67 @@ static void test_found_late(void **state)
     begin_latest();
     write_some("a", 20, false);
     last = fake_write(&x, "a", 1, false);
-    s = fake_stream_of(&x, "a");
-    fake_restart(&x, s);
-    atomic_store(&s->p->kafka_low, 1);
-    atomic_store(&s->p->kafka_end, s->last);
+    begin_at_end("a");
     subscribe_at("a", 100);
-    for (int i = 0; i < 22; i++) {
-        x.now_ms += 100;
-        atomic_store(&s->p->beacon_ms, x.now_ms);
-        hub_tick(&x.hub, x.now_ms);
-        fake_turn(&x);
-    }
+    pass_without_pages("a");
     expect_latest(100, 0);
     fake_settle(&x);
     n = positions(take_text(&c), got, ARRAY_LEN(got));
     assert_in_range(n, 1, 6); /* of each page its last */
     assert_int_equal(got[n - 1], last);
     expect_live("a");
+    end();
+}
+
+/* What a client has of another log isn't the latest of this one, as long as none was found. */
+static void test_another_log_and_found_late(void **state)
+{
+    uint64_t last, got[8];
+    const char *text;
+    size_t n;
+
+    (void)state;
+    begin(0);
+    x.ns_conf[FAKE_DEFAULT].history = NS_HISTORY_LATEST;
+    write_some("a", 20, false);
+    last = fake_write(&x, "a", 1, false);
+    begin_at_end("a");
+    fake_say(&x, &c,
+             "{\"id\":2,\"subscribe\":{\"channel\":\"a\",\"recover\":true,\"epoch\":\"LogAAAAB\","
+             "\"offset\":110}}");
+    pass_without_pages("a");
+    text = take_text(&c);
+    assert_non_null(strstr(text, "{" HEAD ",\"was_recovering\":true}}"));
+    fake_settle(&x);
+    n = positions(take_text(&c), got, ARRAY_LEN(got));
+    assert_in_range(n, 1, 6);
+    assert_int_equal(got[n - 1], last);
+    expect_live("a");
+    end();
+}
+
+/* The same, and its time is up before it could be looked at all. */
+static void test_another_log_and_known_late(void **state)
+{
+    struct fake_stream *s;
+
+    (void)state;
+    begin_latest();
+    write_some(neighbour("a"), 20, false);
+    begin_at_end("a");
+    s = fake_stream_of(&x, "a");
+    x.feed.hide = 1; /* the topic isn't known */
+    fake_say(&x, &c,
+             "{\"id\":2,\"subscribe\":{\"channel\":\"a\",\"recover\":true,\"epoch\":\"LogAAAAB\","
+             "\"offset\":110}}");
+    fake_turn(&x);
+    fake_say(&x, &c, "{\"id\":3,\"history\":{\"channel\":\"a\",\"limit\":0}}");
+    fake_turn(&x); /* now it is, but not to the one that waits */
+    x.now_ms += ANSWER_MS;
+    atomic_store(&s->p->beacon_ms, x.now_ms);
+    hub_tick(&x.hub, x.now_ms);
+    fake_turn(&x);
+    assert_null(strstr(take_text(&c), "\"recovered\":true"));
     end();
 }
 
@@ -301,6 +365,8 @@ int main(void)
         cmocka_unit_test(test_without_a_cursor_of_this_log),
         cmocka_unit_test(test_without_recover),
         cmocka_unit_test(test_found_late),
+        cmocka_unit_test(test_another_log_and_found_late),
+        cmocka_unit_test(test_another_log_and_known_late),
         cmocka_unit_test(test_at_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
