@@ -193,7 +193,11 @@ bool hub_quiet(struct waiter *w, uint64_t *pos, bool *asked)
         METRIC_ADD(index_proofs, 1);
     else
         METRIC_ADD(index_misses, 1);
-    *pos = upto;
+    /* What is behind the cursor comes anyway; and a range that claims too much does no harm. */
+    if (upto > t->cursor)
+        upto = t->cursor;
+    if (upto > *pos)
+        *pos = upto;
     *asked = true;
     return true;
 }

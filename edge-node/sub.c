@@ -213,8 +213,7 @@ static bool begin_ahead(struct hub *h, struct sub *sub)
 {
     struct plog *p = sub->w.ch->tail->p;
 
-    /* The second: by the index, it missed nothing up to here and beyond. */
-    if (sub->pos <= atomic_load(&p->kafka_end) || sub->asked <= sub->w.ch->tail->cursor) {
+    if (sub->pos <= atomic_load(&p->kafka_end)) {
         answer(sub, true, sub->asked);
         return true;
     }

@@ -150,6 +150,19 @@ static void an_index_ahead_of_the_edge(void **state)
     end();
 }
 
+/* A range that says more than there is (whoever wrote it) doesn't silence a client for ever. */
+static void an_index_without_end(void **state)
+{
+    (void)state;
+    begin_quiet(20, 0);
+    s->index_upto = INT64_MAX;
+    subscribe_at("a", 101);
+    fake_settle(&x);
+    expect_recovered(101);
+    write_and_expect_one();
+    end();
+}
+
 /* Somebody met a hole there and was told; of this channel nothing was in it. */
 static void it_is_proved_over_a_hole_that_was_told(void **state)
 {
@@ -207,6 +220,7 @@ int main(void)
         cmocka_unit_test(what_the_index_does_not_cover_is_told),
         cmocka_unit_test(an_index_that_lags_proves_too_little),
         cmocka_unit_test(an_index_ahead_of_the_edge),
+        cmocka_unit_test(an_index_without_end),
         cmocka_unit_test(it_is_proved_over_a_hole_that_was_told),
         cmocka_unit_test(no_answer_is_no_proof),
         cmocka_unit_test(one_that_fell_behind),
