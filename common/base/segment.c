@@ -62,6 +62,8 @@ int segment_open(struct slice value, struct segment *ret)
         return -EBADMSG;
     if (s.from > INT64_MAX || length > INT64_MAX - s.from || s.low < 1 || s.low > INT64_MAX)
         return -EBADMSG;
+    if (length > segment_row(s.from) + SEGMENT_POSITIONS - s.from)
+        return -EBADMSG;
     s.upto = s.from + length;
     s.last = s.from;
     s.chain = first_chain(s.from, s.low);

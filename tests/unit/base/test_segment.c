@@ -78,6 +78,23 @@ static void test_the_drawing(void **state)
     buf_done(&value);
 }
 
+/* It would take a reader past what other segments hold. */
+static void test_one_beyond_its_row_is_refused(void **state)
+{
+    struct segment s;
+
+    (void)state;
+    for (uint64_t from = 4096; from <= 8191; from += 4095) {
+        struct buf value = BUF_INIT;
+        segment_head(&value, 0, from, 8192, 7);
+        assert_int_equal(segment_open(buf_as_slice(&value), &s), 0);
+        buf_clear(&value);
+        segment_head(&value, 0, from, 8193, 7);
+        assert_int_equal(segment_open(buf_as_slice(&value), &s), -EBADMSG);
+        buf_done(&value);
+    }
+}
+
 static void test_what_retention_took_shows_in_the_chain(void **state)
 {
     struct buf value = BUF_INIT;
@@ -171,6 +188,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_written_is_read),
         cmocka_unit_test(test_the_drawing),
+        cmocka_unit_test(test_one_beyond_its_row_is_refused),
         cmocka_unit_test(test_what_retention_took_shows_in_the_chain),
         cmocka_unit_test(test_each_cut_is_refused),
         cmocka_unit_test(test_a_broken_chain_is_refused),
