@@ -204,8 +204,11 @@ void sub_pull(struct sub *sub)
     while (sub->pos < t->cursor)
         if (!step(sub))
             return;
-    if (sub->pos == t->cursor) {
+    if (sub->w.slow) { /* it took all there is */
         sub->w.slow = false;
+        list_del(&sub->w.due_node);
+    }
+    if (sub->pos == t->cursor) {
         hub_live(sub);
     } else {
         waiter_move(&sub->w, &t->waiting); /* ahead of this region: never rewound */

@@ -133,6 +133,33 @@ static void test_latest_beyond_the_plog(void **state)
     end();
 }
 
+/* Its pages brought it further than this edge has read: it took all there is, so it is slow no
+ * more, and is owed each record again. */
+static void test_ahead_is_not_slow(void **state)
+{
+    struct fake_stream *s;
+    uint64_t pos[8], first;
+
+    (void)state;
+    begin_with(NS_SLOW_LATEST);
+    x.feed.page_records = 100;
+    choke();
+    s = fake_stream_of(&x, "a");
+    fake_restart(&x, s);
+    fake_write(&x, "a", 10, false);
+    fake_drain(&c, SIZE_MAX);
+    fake_settle(&x);
+    take_text(&c);
+    first = fake_write(&x, "a", 10, false);
+    for (int i = 0; i < 2; i++)
+        fake_write(&x, "a", 10, false);
+    fake_catch_up(&x, s);
+    fake_settle(&x);
+    assert_int_equal(positions(take_text(&c), pos, ARRAY_LEN(pos)), 3);
+    assert_int_equal(pos[0], first);
+    end();
+}
+
 /* From and to of the gap that belongs to the publication at p; false: it has none. */
 static bool gap_of(const char *p, uint64_t *from, uint64_t *to)
 {
@@ -313,6 +340,7 @@ int main(void)
         cmocka_unit_test(test_latest_skips),
         cmocka_unit_test(test_latest_of_one),
         cmocka_unit_test(test_latest_beyond_the_plog),
+        cmocka_unit_test(test_ahead_is_not_slow),
         cmocka_unit_test(test_latest_at_random),
         cmocka_unit_test(test_disconnect_in_time),
         cmocka_unit_test(test_disconnect_of_one_that_is_not_choked),
