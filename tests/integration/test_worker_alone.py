@@ -51,8 +51,8 @@ def test_rows_of_dead_workers_are_swept(nodes, topic, redis):
     first.kill()
     second = nodes.worker(namespaces={"q": {"topic": topic}})
     second.wait_metric("fanfare_worker_running_partitions", 4, 30)
+    second.wait_for(lambda: r.hlen("ff:beacon") == 6, "its own row and those of four partitions", 10)
     living = set(r.hkeys("ff:beacon")) - {dead}
-    assert len(living) == 5
     began = time.monotonic()
     r.hset("ff:beacon", mapping={"p:leftOver:0": "1 x live 1 2 2", "z:unknown": "1", "w:slow": "1 0"})
     second.wait_for(lambda: time.monotonic() - began > 45, "three quarters of a minute", 60)
