@@ -4,7 +4,7 @@
  * on until the group has given them to somebody.
  *
  * Ten times a second this worker's row is written and the others' are read; all rows of the beacon
- * once a second, and whenever somebody died or a partition is being carried on by another than its
+ * twice a second, and whenever somebody died or a partition is being carried on by another than its
  * owner. adopt.h decides. An adopted partition takes the same way to its stream as an owned one,
  * only its records come from the spare source, which is in no group. Two writers at once do no
  * harm: each append is a compare-and-set. Owns the spare source. @thread pump
@@ -18,7 +18,7 @@
 #include "fanout-worker/pump_impl.h"
 
 #define PULSE_S     0.1
-#define WHOLE_EACH  10  /* pulses */
+#define WHOLE_EACH  5   /* pulses; one that starts is known by then */
 #define ADOPTED_MAX 256 /* what each has read ahead is bounded; others take the rest */
 #define OTHERS_MAX  64
 

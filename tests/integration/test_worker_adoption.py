@@ -25,9 +25,9 @@ def two(nodes, topics, topic, region):
         worker.wait_metric(RUNNING, 2, 30)
     topics.produce(topic, records(200))
     wait_total(region, both[0], 200)
-    # Each has seen the other's row move.
-    for worker in both:
-        worker.wait_for(lambda: region.r.hlen("ff:beacon") == 6, "all rows of the beacon", 10)
+    # By then each has seen the other's row move.
+    both[0].wait_for(lambda: len(set(writers(region))) == 2, "each writes its partitions' rows", 10)
+    assert not any(w[-1] == "+" for w in writers(region))
     return both
 
 
