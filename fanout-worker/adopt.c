@@ -166,7 +166,9 @@ static bool comes_before(struct slice id, struct slice other, const struct beaco
 {
     uint64_t one = score(id, row), two = score(other, row);
 
-    return one != two ? one > two : memcmp(id.p, other.p, id.n < other.n ? id.n : other.n) < 0;
+    if (one != two)
+        return one > two;
+    return murmur2(id.p, id.n) > murmur2(other.p, other.n); /* any order will do */
 }
 
 /* How many of the living come before us. */

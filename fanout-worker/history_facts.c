@@ -190,8 +190,9 @@ static rd_kafka_topic_partition_list_t *list_waiting(struct history *h, struct l
 /* Regular checks wait for nobody, and nobody for them. */
 static bool has_other_work(struct history *h, const struct list *jobs)
 {
-    return list_first(jobs, struct history_job, link)->kind == HISTORY_CHECK &&
-           !inbox_is_empty(&h->inbox);
+    const struct history_job *first = list_first(jobs, struct history_job, link);
+
+    return first && first->kind == HISTORY_CHECK && !inbox_is_empty(&h->inbox);
 }
 
 /* Fetches the record that each waiting job waits for, all at once. */

@@ -43,36 +43,36 @@ struct part {
     struct source_id id;
     enum part_state state;
     bool adopted;   /* not ours, but carried on: pump_adopt.c */
+    bool known;     /* low and end are of this log and of this time of ours */
+    bool held;      /* the append has no room */
+    bool index_due; /* to be flushed when the open batch has left */
     uint64_t token; /* grows with each detach */
     struct append ap;
     struct index ix;
-    bool index_due; /* to be flushed when the open batch has left */
     struct record_rules rules;
     char stream[KEY_MAX], side[KEY_MAX];
     uint64_t last; /* PART_LAST, PART_FACTS: what Redis said */
     uint32_t last_fp;
     bool has_fp;
+    bool oom;      /* next append by the script for a full Redis */
+    bool late;     /* Kafka's side could not be learnt last time */
+    bool fresh;    /* ours since now: the group's commit may be ahead of what we know */
     int64_t next;  /* offset to come next, at least */
     int64_t seen;  /* highest offset of this log ever handed over; -1 = none */
     int64_t guard; /* records above it are stale until one at or below came; -1 = off */
     uint32_t guard_hits;
+    uint32_t tries;        /* of attaching, in a row */
     int64_t low, end;      /* Kafka's, as last heard */
-    bool known;            /* low and end are of this log and of this time of ours */
     int64_t rebuild_until; /* offset; the beacon says rebuild below it. 0 = live */
-    bool held;             /* the append has no room */
-    bool oom;              /* next append by the script for a full Redis */
     int64_t cap;           /* entries that a full Redis left us; 0 = no such bound */
     uint64_t beyond_since;
-    uint64_t moved_ms;        /* when the last append was confirmed */
-    uint64_t committed;       /* position last committed; within a log it only grows */
-    uint32_t tries;           /* of attaching, in a row */
-    bool late;                /* Kafka's side could not be learnt last time */
-    bool fresh;               /* ours since now: the group's commit may be ahead of what we know */
-    bool check_asked;         /* the anchor is being compared; at most once at a time */
-    uint32_t check_fails;     /* in a row */
-    struct history_point top; /* highest that was ever confirmed or found, in this log */
+    uint64_t moved_ms;           /* when the last append was confirmed */
+    uint64_t committed;          /* position last committed; within a log it only grows */
+    struct history_point top;    /* highest that was ever confirmed or found, in this log */
     struct history_point anchor; /* known to be of this log: part_check.c */
     struct history_point mark;   /* the next anchor, if the check under way finds this one */
+    uint32_t check_fails;        /* in a row */
+    bool check_asked;            /* the anchor is being compared; at most once at a time */
     ev_timer retry;
 };
 
@@ -102,34 +102,33 @@ struct pump {
     char worker_id[WORKER_ID_MAX];
     struct ev_loop *loop;
     ev_async wake;
-    ev_io source_io;
+    ev_io source_io, spare_io;
     ev_idle more;
-    ev_timer tick, reconnect;
+    ev_check turn;
+    ev_timer tick, pulse, reconnect;
     struct source *src;
+    struct source *spare; /* reads the adopted; NULL: there was no need, or no_spare */
     struct history *history;
     struct inbox inbox;
     struct redis_conn *redis;
     bool redis_ready;
+    bool no_spare;
+    bool adopt_asked; /* rows are being read */
+    bool watchful;    /* all rows each time: somebody died, something is adopted */
     uint32_t reconnects;
     struct topic *topics;
     uint32_t topic_count;
     int32_t owned;
     int32_t adopted;
-    struct source *spare; /* reads the adopted; NULL: there was no need, or no_spare */
-    ev_io spare_io;
-    bool no_spare;
-    struct adopt adopt;
-    ev_timer pulse;
-    uint64_t pulses;
-    bool adopt_asked; /* rows are being read */
-    bool watchful;    /* all rows each time: somebody died, something is adopted */
-    uint64_t beat;    /* beacon's counter; a tick is 250 ms */
-    struct sweep sweep;
     bool sweep_asked; /* the beacon is being read */
-    ev_check turn;
-    uint64_t turned_ms; /* when the loop's last round began */
-    bool slept;         /* too long ago */
+    bool slept;       /* since turned_ms, too long */
     _Atomic bool stop;
+    bool started;
+    uint64_t turned_ms; /* when the loop's last round began */
+    uint64_t beat;      /* beacon's counter; a tick is 250 ms */
+    uint64_t pulses;
+    struct adopt adopt;
+    struct sweep sweep;
     struct record_maker maker;
     struct append_limits limits;
     int64_t inflight_total;
@@ -140,7 +139,6 @@ struct pump {
     void (*changed)(void *arg);
     void *changed_arg;
     pthread_t thread;
-    bool started;
 };
 
 /* partition.c */
