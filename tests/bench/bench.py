@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""./dev bench [delivery|latency|worker|memory|storm|all] [--quick] [--json FILE]
+"""./dev bench [delivery|latency|worker|memory|storm|slow|all] [--quick] [--json FILE]
 
 Prints each figure beside its target: the median, the target, met or not, and the spread over all
 pairs or runs. Exit 1 if one is not met, 3 if one could not be measured. Ratios and CPU time are
@@ -25,13 +25,21 @@ import delivery
 import latency
 import measure
 import memory
+import slow
 import storm
 import worker
 
 from harness.kafka import Broker
 from harness.topics import Topics
 
-BENCHES = {"delivery": delivery, "latency": latency, "worker": worker, "memory": memory, "storm": storm}
+BENCHES = {
+    "delivery": delivery,
+    "latency": latency,
+    "worker": worker,
+    "memory": memory,
+    "storm": storm,
+    "slow": slow,
+}
 
 
 class Options:

@@ -36,17 +36,18 @@ class Pipeline:
 
 
 @contextlib.contextmanager
-def ours(directory, broker, topics):
+def ours(directory, broker, topics, name="bench-latency"):
+    """(the pipeline, its edge)"""
     redis = RedisServer(directory / "redis").start()
     nodes = Nodes(directory, broker, redis)
     try:
-        topic = topics.create("bench-latency", partitions=PARTITIONS)
+        topic = topics.create(name, partitions=PARTITIONS)
         table = {"": {"topic": topic}}
         worker = nodes.worker(namespaces=table)
         # one shard: the machine's cores are shared with Kafka, Redis, the worker and the clients
         edge = nodes.edge(namespaces=table, shards=1)
         pids = {"worker": worker.pid, "redis": redis.process.pid, "edge": edge.pid}
-        yield Pipeline("ours", topic, edge.url, pids)
+        yield Pipeline("ours", topic, edge.url, pids), edge
     finally:
         nodes.finish()
         redis.remove()
@@ -148,7 +149,7 @@ def cost_text(runs):
 def run(options, directory):
     pairs, seconds, warm_up = (3, 10, 2) if options.quick else (9, 10, 2)
     broker, topics = options.kafka()
-    with ours(directory, broker, topics) as mine, bare(directory, broker, topics) as least:
+    with ours(directory, broker, topics) as (mine, _), bare(directory, broker, topics) as least:
         own, bares = compare(directory, broker, (mine, least), pairs, seconds, warm_up)
     p50, p99 = ([r.over_floor(q) for r in own] for q in ("p50", "p99"))
     ratios = [o.cpu / b.cpu for o, b in zip(own, bares, strict=True)]

@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""bench slow: what clients that read at a tenth of their channels' rate cost those that read.
+
+300 clients, each of one of 10 channels that bring 200 KB/s; without slow ones, and with one in a hundred
+that reads 20 KB/s. Runs of both alternate; latencies are those of clients that aren't slow. A run with
+slow clients counts only if the edge saw them lag. The oracle's verdict must be clean: the slow ones get
+everything, too.
+"""
+
+import statistics
+
+import latency
+from measure import Figure
+
+from harness.loadgen import Runner
+
+CLIENTS, CHANNELS, RATE, PAYLOAD = 300, 10, 200, 10_000
+
+
+def load(broker, pipeline, edge, directory, slow):
+    before = edge.metrics().total("fanfare_edge_slow_total")
+    result = Runner(broker, pipeline.topic, directory).run(
+        pipeline.url,
+        clients=CLIENTS,
+        channels=CHANNELS,
+        subscriptions=1,
+        rate=RATE,
+        payload=PAYLOAD,
+        warm_up="2s",
+        duration="8s",
+        straggler_timeout="30s",
+        slow_percent=slow,
+        **{f"pids.{name}": pid for name, pid in pipeline.pids.items()},
+    )
+    if result.code != 0:
+        raise RuntimeError(f"fanfare-loadgen: exit {result.code}\n{result.out}{result.err}")
+    lagged = edge.metrics().total("fanfare_edge_slow_total") - before
+    if slow and not lagged:
+        raise RuntimeError("no slow client lagged")
+    return result.report
+
+
+def run(options, directory):
+    pairs = 3 if options.quick else 7
+    broker, topics = options.kafka()
+    reports = {0: [], 1: []}
+    with latency.ours(directory, broker, topics, name="bench-slow") as (pipeline, edge):
+        for i in range(pairs):
+            for slow in (0, 1) if i % 2 else (1, 0):
+                reports[slow].append(load(broker, pipeline, edge, directory, slow))
+
+    def ratios(value):
+        return [value(w) / value(o) for w, o in zip(reports[1], reports[0], strict=True)]
+
+    def at(quantile):
+        return lambda report: report["latency_ms"][quantile]
+
+    def seen(quantile):
+        def of(slow):
+            return statistics.median(r["latency_ms"][quantile] for r in reports[slow])
+
+        return f"with {of(1):.2f} ms, without {of(0):.2f} ms"
+
+    def edge_cpu(report):
+        return next(c["us_per_delivery"] for c in report["cpu"] if c["name"] == "edge")
+
+    return [
+        Figure("slow", "p50 of the others, 1 % slow / none", ratios(at("p50")), 1.25, "×", note=seen("p50")),
+        Figure("slow", "p99 of the others, 1 % slow / none", ratios(at("p99")), 1.5, "×", note=seen("p99")),
+        Figure("slow", "edge CPU a delivery, 1 % slow / none", ratios(edge_cpu), 1.1, "×"),
+    ]
