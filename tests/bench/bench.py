@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""./dev bench [delivery|latency|worker|memory|storm|slow|all] [--quick] [--json FILE]
+"""./dev bench [NAME …|all] [--quick] [--json FILE]
 
 Prints each figure beside its target: the median, the target, met or not, and the spread over all
 pairs or runs. Exit 1 if one is not met, 3 if one could not be measured. Ratios and CPU time are
@@ -21,6 +21,7 @@ import traceback
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integration"))
 
 # ruff: noqa: E402 (these need the path above)
+import deep
 import delivery
 import latency
 import measure
@@ -39,6 +40,7 @@ BENCHES = {
     "memory": memory,
     "storm": storm,
     "slow": slow,
+    "deep": deep,
 }
 
 

@@ -2,15 +2,16 @@
 /*
  * storm.c: clients that were all cut and come back at once, each with its cursor; or that stay.
  *
- *   bench_storm HOST:PORT LIVE
+ *   bench_storm HOST:PORT LIVE [PREFIX]
  *
  * LIVE clients subscribe to live0, live1 … without a cursor; then "ready" is printed. Their
  * publications hold the time they were made, {"t":monotonic ns, from which their latency is taken.
  * Then, by lines on stdin:
  *   storm CLIENTS EPOCH MS CHANNELS FROM:UPTO:COUNT …
- *       client i comes to channel ch<i modulo CHANNELS> with that channel's position FROM and waits
- *       for the COUNT records up to UPTO; all begin in the same moment. Refused, by a temporary
- *       error or a close code, it waits as the JavaScript SDK does and comes again.
+ *       client i comes to channel PREFIX<i modulo CHANNELS> (ch0 …) with its position FROM and
+ *       waits for the COUNT records up to UPTO (0: wherever that is); all begin in the same moment.
+ *       Refused, by a temporary error or a close code, it waits as the JavaScript SDK does and
+ *       comes again.
  *       → "done CLIENTS' PUBLICATIONS MS REFUSED TOLD WRONG"
  *   live  → "live N P50 P99 MAX" in µs, of the publications since the last such line
  *   quit
@@ -56,6 +57,7 @@ static uint64_t pubs;
 static uint32_t *latencies; /* µs */
 static size_t latencies_n;
 static char epoch[16];
+static const char *prefix = "ch";
 static struct sockaddr_in server;
 static int ep;
 static char *rx;
@@ -142,9 +144,9 @@ static void opened(struct client *c)
     else
         buf_printf(
             &text,
-            "{\"id\":2,\"subscribe\":{\"channel\":\"ch%u\",\"recover\":true,\"epoch\":\"%s\","
+            "{\"id\":2,\"subscribe\":{\"channel\":\"%s%u\",\"recover\":true,\"epoch\":\"%s\","
             "\"offset\":%" PRIu64 "}}",
-            c->channel, epoch, c->last);
+            prefix, c->channel, epoch, c->last);
     send_text(c, buf_as_slice(&text));
     buf_done(&text);
 }
@@ -165,7 +167,7 @@ static void publication(struct client *c, uint64_t pos)
     c->wrong = c->wrong || pos <= c->last;
     c->last = pos;
     c->count++;
-    if (pos < c->upto || c->done)
+    if (c->done || (c->upto ? pos < c->upto : c->count < c->expected))
         return;
     c->done = true;
     c->wrong = c->wrong || c->count != c->expected;
@@ -378,11 +380,13 @@ static void obey(void)
 
 int main(int argc, char **argv)
 {
-    char *colon = argc == 3 ? strrchr(argv[1], ':') : NULL;
+    char *colon = argc == 3 || argc == 4 ? strrchr(argv[1], ':') : NULL;
     struct rlimit rl;
     if (!colon)
         return 2;
     *colon = 0;
+    if (argc == 4)
+        prefix = argv[3];
     server = (struct sockaddr_in){.sin_family = AF_INET,
                                   .sin_port = htons((uint16_t)strtol(colon + 1, NULL, 10)),
                                   .sin_addr.s_addr = inet_addr(argv[1])};
