@@ -30,10 +30,10 @@ enum fake_ns {
     FAKE_NS_COUNT
 };
 
-/* One stream entry, in Redis from the stream's `first` on. */
+/* One stream entry, in Redis from the stream's `first` on, in Kafka from its `kafka` on. */
 struct fake_rec {
     uint64_t pos, prev;
-    bool lost; /* never was in Redis: the next entry's prev tells */
+    bool lost; /* is nowhere: the next entry's prev tells */
     char channel[24];
     struct slice payload;
 };
@@ -41,7 +41,7 @@ struct fake_rec {
 struct fake_stream {
     struct plog *p; /* NULL: its log ended, and nobody tails it any more */
     struct fake_rec *v;
-    size_t n, cap, first;
+    size_t n, cap, first, kafka;
     uint64_t last; /* position of the newest, lost ones included */
     /* Its last-position index covers (since, upto]; upto 0: it has none. Lookups that were asked
      * for are answered by fake_serve(). */
@@ -51,7 +51,7 @@ struct fake_stream {
 
 struct fake_want {
     uint64_t pos;
-    bool backward;
+    bool backward, region;
 };
 
 struct feed {
@@ -109,16 +109,16 @@ void feed_tail(struct feed *f, int shard, struct plog *p, bool on)
 
 void feed_want(struct feed *f, int shard, struct plog *p, uint64_t pos, uint64_t how)
 {
-    bool backward = how & PLOG_WANT_BACKWARD;
+    bool backward = how & PLOG_WANT_BACKWARD, region = how & PLOG_WANT_REGION;
     struct fake_want *wants = f->wants[p->id];
     size_t *n = &f->wants_n[p->id];
 
     (void)shard;
     for (size_t i = 0; i < *n; i++)
-        if (wants[i].pos == pos && wants[i].backward == backward)
+        if (wants[i].pos == pos && wants[i].backward == backward && wants[i].region == region)
             return;
     if (*n < PLOG_WANTS && !f->deaf)
-        wants[(*n)++] = (struct fake_want){pos, backward};
+        wants[(*n)++] = (struct fake_want){pos, backward, region};
 }
 
 /* What the index says, made of what the log is. A lookup that fake_serve() has answered goes for
@@ -243,10 +243,27 @@ static inline void fake_lose(struct fake *x, const char *channel)
 }
 
 /* Redis keeps only the newest `keep` entries. */
-static inline void fake_trim(struct fake_stream *s, size_t keep)
+static inline void fake_trim_region(struct fake_stream *s, size_t keep)
 {
     if (s->n - s->first > keep)
         s->first = s->n - keep;
+}
+
+/* Kafka, too. */
+static inline void fake_trim(struct fake_stream *s, size_t keep)
+{
+    fake_trim_region(s, keep);
+    s->kafka = s->first;
+    atomic_store(&s->p->kafka_low, s->first ? s->v[s->first].prev + 1 : 0);
+}
+
+/* Does Redis have all that follows pos? */
+static inline bool fake_region_has(const struct fake_stream *s, uint64_t pos)
+{
+    for (size_t i = s->kafka; i < s->first; i++)
+        if (s->v[i].pos > pos)
+            return false;
+    return true;
 }
 
 static inline struct page_builder *fake_page(const struct feed *f, const struct fake_stream *s,
@@ -254,8 +271,10 @@ static inline struct page_builder *fake_page(const struct feed *f, const struct 
 {
     struct page_builder *b = page_builder_new(w->pos, w->backward, PLOG_PAGE_BYTES);
 
-    for (size_t i = 0; i < s->n - s->first && page_builder_count(b) < f->page_records; i++) {
-        const struct fake_rec *r = &s->v[w->backward ? s->n - 1 - i : s->first + i];
+    size_t first = w->backward || w->region || fake_region_has(s, w->pos) ? s->first : s->kafka;
+
+    for (size_t i = 0; i < s->n - first && page_builder_count(b) < f->page_records; i++) {
+        const struct fake_rec *r = &s->v[w->backward ? s->n - 1 - i : first + i];
         struct entry e = entry_of(r->pos, r->prev, r->channel, r->payload);
         if (r->lost || (w->backward ? r->pos > w->pos : r->pos <= w->pos))
             continue;
@@ -274,7 +293,7 @@ static inline void fake_serve_one(struct feed *f, struct fake_stream *s, const s
 
     if (page_builder_count(b) || w->backward) {
         struct plog_page *page = page_builder_take(b, upto, 0);
-        page->final = true; /* what is lost is lost in Kafka, too */
+        page->final |= !w->region; /* what is lost is lost in Kafka, too */
         plog_add_page(s->p, page);
     } else {
         page_builder_free(b);

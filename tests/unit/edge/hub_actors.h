@@ -29,6 +29,7 @@ static void model_write(size_t ch, uint32_t pad, bool seen)
     if (seen && rnd(30)) /* else it goes on behind what it hasn't read, as behind a hole */
         fake_catch_up(&x, s);
     fake_write_to(&x, s, channel(ch), pad, seen);
+    atomic_store(&s->p->kafka_low, s->v[s->kafka].prev + 1);
     atomic_store(&s->p->kafka_end, s->last);
     atomic_store(&s->p->beacon_ms, x.now_ms);
 }
@@ -130,6 +131,8 @@ static void subscribe(struct client *c, size_t ch)
             *k = (struct cursor_of){0, 0};
         if (!rnd(3))
             run_ahead(k, ch);
+        if (!rnd(80))
+            k->pos = BEYOND + rnd(2) * (INT64_MAX - BEYOND);
         cursor_text(cursor, sizeof(cursor), k);
     }
     ask(c, ch, false);
@@ -180,12 +183,19 @@ static void ask_history(struct client *c)
     say(c, text);
 }
 
-/* It was closed: 3010 if a server-side subscription can't go on, 3004 if one can't begin. */
+/* It was closed: 3010 if a server-side subscription can't go on, 3004 if one can't begin, 3008 if
+ * it couldn't take more for too long. */
 static void was_closed(struct client *c)
 {
     bool reason;
 
     read_all(c);
+    if (c->conn.close_code == DISCONNECT_SLOW) {
+        assert_int_equal(plain_conf()->slow_clients, NS_SLOW_DISCONNECT);
+        sum.slow++;
+        go(c);
+        return;
+    }
     reason = !c->connected;
     if (c->conn.close_code == DISCONNECT_INSUFFICIENT_STATE)
         reason |= may_be_told(&c->subs[0], 0) || may_be_told(&c->subs[2], 2) || c->subs[8].asked;

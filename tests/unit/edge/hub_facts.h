@@ -14,6 +14,7 @@
 #define PLAIN      8  /* channels with positions … */
 #define CHANNELS   12 /* … and live-only ones */
 #define HISTORY_ID 100000
+#define BEYOND     (1ull << 62) /* no position of any log */
 
 /* Where a client is in one channel; of each partition for a live-only one. */
 struct cursor_of {
@@ -23,6 +24,7 @@ struct cursor_of {
 
 struct model_sub {
     bool asked, active, recover, server;
+    bool skips; /* history latest, not live yet: older ones may be left out */
     int log;
     uint64_t cursor;
     /* live-only: nothing up to floor may come, nothing above ceiling may be left out */
@@ -47,7 +49,7 @@ struct client {
 
 struct totals {
     size_t pubs, any_pubs, chokes, recovered, told, gaps, unsubscribed, closed, errors, logs,
-        histories, refused;
+        histories, refused, put_off, skips, slow, replaced;
 };
 
 static struct fake x;
@@ -108,7 +110,27 @@ static const struct fake_rec *next_rec(const struct fake_stream *s, size_t ch, u
     return NULL;
 }
 
-/* Is any record in (after, upto] out of Redis? */
+/* How the default namespace is kept in this run. */
+static struct namespace_conf *plain_conf(void)
+{
+    return &x.ns_conf[FAKE_DEFAULT];
+}
+
+static bool keeps_latest(void)
+{
+    return plain_conf()->history == NS_HISTORY_LATEST;
+}
+
+/* Is any record in (after, upto] out of Redis and Kafka? */
+static bool has_loss(const struct fake_stream *s, uint64_t after, uint64_t upto)
+{
+    for (size_t i = index_after(s, after); i < s->n && s->v[i].pos <= upto; i++)
+        if (s->v[i].lost || i < s->kafka)
+            return true;
+    return false;
+}
+
+/* Out of Redis? */
 static bool has_gap(const struct fake_stream *s, uint64_t after, uint64_t upto)
 {
     for (size_t i = index_after(s, after); i < s->n && s->v[i].pos <= upto; i++)
@@ -128,7 +150,7 @@ static bool has_lost(const struct fake_stream *s, uint64_t after, uint64_t upto)
 /* May a client at its cursor be told that something is missing? */
 static bool may_be_told(const struct model_sub *m, size_t ch)
 {
-    return m->log != x.feed.log || has_gap(stream_of(m->log, ch), m->cursor, UINT64_MAX);
+    return m->log != x.feed.log || has_loss(stream_of(m->log, ch), m->cursor, UINT64_MAX);
 }
 
 /* ---- reading JSON ---- */

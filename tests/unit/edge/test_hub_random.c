@@ -63,7 +63,9 @@ static void disturb(void)
 
     switch (rnd(20)) {
     case 0:
-        fake_trim(s, 60 + rnd(200));
+        fake_trim_region(s, 20 + rnd(100));
+        if (rnd(2))
+            fake_trim(s, 60 + rnd(200));
         break;
     case 1:
         if (!rnd(40))
@@ -155,7 +157,7 @@ static void step(void)
 static void settle(void)
 {
     for (size_t i = 0; i < CLIENTS; i++) {
-        if (!clients[i].conn.s)
+        if (!clients[i].conn.s || clients[i].conn.close_code)
             continue;
         clients[i].conn.room = SIZE_MAX;
         fake_drain(&clients[i].conn, SIZE_MAX);
@@ -208,6 +210,22 @@ static void check_end(void)
     }
 }
 
+/* Each run has a configuration of its own. */
+static void configure(uint64_t seed)
+{
+    struct namespace_conf *c = plain_conf();
+
+    for (int i = 0; i < FAKE_SHARDS; i++) {
+        x.hubs[i].keys = keys;
+        x.hubs[i].scan_steps = seed % 3 ? 5 + (uint32_t)seed % 20 : SCAN_STEPS;
+    }
+    x.conf.write_max = seed % 2 ? 4096 : 20000;
+    x.conf.resume_rate = seed % 4 ? 0 : 40;
+    c->slow_clients = (int)(seed / 2 % 3);
+    c->slow_time = 300;
+    c->history = seed % 5 ? NS_HISTORY_ON : NS_HISTORY_LATEST;
+}
+
 static void run(uint64_t seed)
 {
     print_message("seed %llu\n", (unsigned long long)seed);
@@ -215,11 +233,8 @@ static void run(uint64_t seed)
     memset(cursors, 0, sizeof(cursors));
     memset(clients, 0, sizeof(clients));
     fake_init(&x, 0);
-    for (int i = 0; i < FAKE_SHARDS; i++)
-        x.hubs[i].keys = keys;
-    for (int i = 0; i < FAKE_SHARDS; i++)
-        x.hubs[i].scan_steps = seed % 3 ? 5 + (uint32_t)seed % 20 : SCAN_STEPS;
-    x.conf.write_max = seed % 2 ? 4096 : 20000;
+    x.now_ms += 100 - x.now_ms % 100; /* ticks come at the same steps in each run of a seed */
+    configure(seed);
     for (size_t i = 0; i < STEPS; i++)
         step();
     check_end();
@@ -244,6 +259,9 @@ static void check_totals(void)
     print_message("%lld proofs of the index, %lld misses\n", (long long)edge_metrics.index_proofs,
                   (long long)edge_metrics.index_misses);
     assert_true(edge_metrics.index_proofs > 100 && edge_metrics.index_misses > 100);
+    print_message("%zu skips, %zu closed as slow, %zu replaced, %zu put off\n", sum.skips, sum.slow,
+                  sum.replaced, sum.put_off);
+    assert_true(sum.skips > 50 && sum.slow > 10 && sum.replaced > 10 && sum.put_off > 10);
 }
 
 static void test_random(void **state)
