@@ -23,6 +23,7 @@ LOAD = {
     "straggler_timeout": "60s",
     "old_percent": 0,  # all since the beginning, each time: too much for a long load; the followers instead
 }
+STREAM = {"stream_bytes": "4MiB", "rebuild_records": 10000}  # no more than a stream holds: it trims the rest
 FOLLOWERS = 6  # clients of ours: they leave for long and come back with an old cursor
 
 
@@ -91,7 +92,7 @@ class SoakRegion:
 
     def start(self):
         for _ in range(2):
-            self.workers.append(self.storm.worker(redis=self.path(), stream_bytes="4MiB"))
+            self.workers.append(self.storm.worker(redis=self.path(), **STREAM))
         for _ in range(3):
             way = self.path()
             self.edges.append(self.storm.edge(redis=way, plog_bytes="8MiB", drain_time="1s"))
@@ -110,8 +111,8 @@ class SoakRegion:
         return [*self.workers, *self.edges][target]
 
     def make_second(self):
-        """A worker of another group, directly at Redis: it owns what the others own."""
-        config = {"group": f"{self.storm.topic}-second", "stream_bytes": "4MiB", "start": False}
+        """A worker of another group: it owns what the others own."""
+        config = {"group": f"{self.storm.topic}-second", "start": False} | STREAM
         if self.second is None:
             self.second = self.storm.worker(redis=self.path(), **config)
         return self.second.launch()
