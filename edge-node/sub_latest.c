@@ -13,7 +13,7 @@
 #include "edge-node/sub.h"
 
 struct finding {
-    uint64_t begin; /* the index says: there is nothing up to here */
+    uint64_t begin; /* up to here there is nothing but `found`: the index says so, or it was seen */
     uint64_t pos;   /* looked at up to here, but for the hole */
     uint64_t found; /* position of the record in sub->first; 0: none */
     uint64_t hole;  /* what the region lacks ends here; 0: it lacks nothing */
@@ -59,7 +59,8 @@ static int look(struct sub *sub, struct finding *f, uint64_t end)
     return 0;
 }
 
-/* The region; then, if a newer one may be in its hole, the hole, and what came meanwhile. */
+/* The region; then, if a newer one may be in its hole, the hole, and what came meanwhile, which may
+ * have a hole, too. */
 static int look_everywhere(struct sub *sub, struct finding *f)
 {
     const struct tail *t = sub->w.ch->tail;
@@ -77,22 +78,24 @@ static int look_everywhere(struct sub *sub, struct finding *f)
             return -EAGAIN;
         f->begin = f->pos;
     }
-    if (!f->deep) {
-        rc = look(sub, f, t->cursor);
-        if (rc || f->found >= f->hole)
+    for (;;) {
+        if (!f->deep) {
+            rc = look(sub, f, t->cursor);
+            if (rc || f->found >= f->hole)
+                return rc;
+            f->upto = f->pos;
+            f->pos = before_hole(f);
+            f->deep = true;
+        }
+        rc = look(sub, f, f->hole);
+        if (rc)
             return rc;
-        f->upto = f->pos;
-        f->pos = before_hole(f);
-        f->deep = true;
+        f->deep = false;
+        f->hole = 0;
+        if (f->pos < f->upto)
+            f->pos = f->upto;
+        f->begin = f->pos;
     }
-    rc = look(sub, f, f->hole);
-    if (rc)
-        return rc;
-    f->deep = false;
-    f->hole = 0;
-    if (f->pos < f->upto)
-        f->pos = f->upto;
-    return look(sub, f, t->cursor);
 }
 
 static void end(struct sub *sub)

@@ -2,6 +2,7 @@
 /*
  * test_hub_latest.c: resumes in a namespace with history latest: the newest record behind the
  * cursor, wherever it is, and no gap for what is gone before it.
+ * length: one promise, and the rig that all of it shares
  */
 #include "tests/unit/edge/hub_case.h"
 
@@ -290,6 +291,41 @@ static void test_another_log_and_known_late(void **state)
     end();
 }
 
+/* While Kafka is asked for what the region lacked, the region loses the next stretch, with the
+ * latest in it, and another reader's page shows what is behind that. */
+static void test_another_hole_meanwhile(void **state)
+{
+    struct fake_stream *s;
+    uint64_t upto, last;
+
+    (void)state;
+    begin_latest();
+    s = fake_stream_of(&x, "a");
+    for (int i = 0; i < 12; i++)
+        fake_write(&x, neighbour("a"), 1, false);
+    fake_trim_region(s, 6);
+    fake_restart(&x, s);
+    upto = s->last;
+    subscribe_at("a", 100);
+    for (int i = 0; i < 2; i++) {
+        while (!x.feed.wants_n[s->p->id]) /* who was given a page asks in the next turn */
+            fake_turn(&x);
+        assert_int_equal(x.feed.wants[s->p->id][0].region, !i);
+        if (!i)
+            fake_serve(&x);
+    }
+    last = fake_write(&x, "a", 1, false);
+    for (int i = 0; i < 6; i++)
+        fake_write(&x, neighbour("a"), 1, false);
+    fake_trim_region(s, 5);
+    fake_catch_up(&x, s);
+    feed_want(&x.feed, 0, s->p, upto, PLOG_WANT_REGION);
+    fake_settle(&x);
+    expect_latest(100, last);
+    expect_live("a");
+    end();
+}
+
 /* Of all that Kafka ever had. */
 static const struct fake_rec *newest_after(const struct fake_stream *s, uint64_t pos)
 {
@@ -365,6 +401,7 @@ int main(void)
         cmocka_unit_test(test_without_a_cursor_of_this_log),
         cmocka_unit_test(test_without_recover),
         cmocka_unit_test(test_found_late),
+        cmocka_unit_test(test_another_hole_meanwhile),
         cmocka_unit_test(test_another_log_and_found_late),
         cmocka_unit_test(test_another_log_and_known_late),
         cmocka_unit_test(test_at_random),
