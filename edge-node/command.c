@@ -93,10 +93,12 @@ static int find_namespace(const struct session *s, struct slice channel,
     }
 }
 
-/* The channels that the token grants at connect. */
+/* The channels that the token grants at connect. Who may resume one of them may resume all: of a
+ * connect that is refused for its last one, the next try has as many. */
 static void subscribe_granted(struct session *s, const struct command *cmd)
 {
     const struct user *u = s->user;
+    bool admitted = false;
 
     for (size_t i = 0; u && i < u->channel_count; i++) {
         struct slice name = slice_of(u->channels[i]);
@@ -107,11 +109,12 @@ static void subscribe_granted(struct session *s, const struct command *cmd)
             continue; /* a token's mistake: the others are served */
         if (!s->proto->connect_sub(cmd, name, &cursor))
             cursor = (struct cursor){0};
-        if (cursor.recover && !hub_admit(s->h)) {
+        if (cursor.recover && !hub_admit(s->h) && !admitted) {
             METRIC_ADD(recover_errors, 1);
             session_sub_failed(s, ERROR_TOO_MANY_REQUESTS);
             return;
         }
+        admitted |= cursor.recover;
         s->unanswered++;
         sub_new(s, hub_channel(s->h, ns, name), 0, &cursor, 0, true);
     }

@@ -3,6 +3,9 @@
  * test_hub_older.c: many who resume at once: none is missed, none is held back by the others, and
  * what a turn costs is bounded. Over a feed made by the test.
  */
+#include "common/io/token.h"
+
+#include "tests/unit/edge/edge_tokens.h"
 #include "tests/unit/edge/hub_case.h"
 
 static void say_at(struct fake_conn *conn, unsigned id, const char *channel, uint64_t offset)
@@ -220,11 +223,40 @@ static void test_resumes_are_admitted_by_rate(void **state)
     end();
 }
 
+/* Its token grants more channels than the rate admits in a second: a connect is one client's, and
+ * begins or doesn't. Else it never would. */
+static void test_a_connect_is_admitted_as_a_whole(void **state)
+{
+    static const char connect[] =
+        "{\"id\":1,\"connect\":{\"token\":\"" TOKEN_SUBS "\",\"subs\":{"
+        "\"a\":{\"recover\":true,\"epoch\":\"" FAKE_LOG "\",\"offset\":100},"
+        "\"c\":{\"recover\":true,\"epoch\":\"" FAKE_LOG "\",\"offset\":100}}}}";
+    struct token_keys *keys;
+    char why[128];
+
+    (void)state;
+    begin(100);
+    keys = token_keys_new(TOKEN_SECRET, NULL, why, sizeof(why));
+    x.hub.keys = keys;
+    x.conf.resume_rate = 1;
+    for (int i = 0; i < 2; i++) {
+        fake_close(&c);
+        fake_open(&x, &c);
+        fake_say(&x, &c, connect);
+        fake_settle(&x);
+        assert_int_equal(c.close_code, i ? DISCONNECT_SERVER_ERROR : 0);
+        assert_int_equal(strstr(take_text(&c), "\"recovered\":true") != NULL, !i);
+    }
+    end();
+    token_keys_free(keys);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_two_new_channels_share_a_page),
         cmocka_unit_test(test_resumes_are_admitted_by_rate),
+        cmocka_unit_test(test_a_connect_is_admitted_as_a_whole),
         cmocka_unit_test(test_a_newcomer_is_not_held_back),
         cmocka_unit_test(test_a_storm_on_a_busy_channel),
         cmocka_unit_test(test_a_storm_is_served_in_parts),
