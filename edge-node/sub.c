@@ -260,7 +260,7 @@ static bool begin_latest(struct sub *sub)
 
     if (rc == -EAGAIN)
         return false;
-    if (rc || (!of_log && !sub->first.n))
+    if (rc < 0 || (!of_log && !rc))
         return begin_now(sub);
     answer(sub, true, of_log ? sub->asked : sub->pos);
     return true;

@@ -47,9 +47,10 @@ void sub_behind(struct sub *sub, uint64_t pos);
 void sub_lag(struct sub *sub, uint64_t pos);
 /* An answered subscription goes on: to the plog's end and live, or until something is missing. */
 void sub_pull(struct sub *sub);
-/* history latest, not answered yet: looks for the channel's latest record behind the cursor. 0: it
- * is in `first`, or there is none; -EAGAIN: it waits; -ENOENT: it may have been among what nobody
- * has any more. Done, sub->pos is as far as it looked. @turn */
+/* history latest, not answered yet: looks for the channel's latest record behind the cursor. 1: it
+ * is in `first`, or, where the reply has no room for it, the next one behind sub->pos; 0: there is
+ * none; -EAGAIN: it waits; -ENOENT: it may have been among what nobody has any more. Otherwise
+ * sub->pos is as far as it looked. @turn */
 int sub_find_latest(struct sub *sub) _must_check_;
 /* Its time is up before that: what was found stays, sub_pull() goes on from sub->pos. */
 void sub_stop_finding(struct sub *sub);

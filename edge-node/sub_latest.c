@@ -104,6 +104,14 @@ static void end(struct sub *sub)
     sub->find = NULL;
 }
 
+/* In what its client is sent now; else it is pushed: many channels may resume in one frame. */
+static bool has_room(const struct sub *sub)
+{
+    const struct session *s = sub->w.s;
+
+    return s->first_bytes + s->out.n < (size_t)s->h->conf->write_max;
+}
+
 int sub_find_latest(struct sub *sub)
 {
     struct finding *f = sub->find;
@@ -116,9 +124,12 @@ int sub_find_latest(struct sub *sub)
     rc = look_everywhere(sub, f);
     if (rc)
         return rc;
-    if (f->lost > f->found)
-        rc = -ENOENT;
+    rc = f->lost > f->found ? -ENOENT : f->found != 0;
     sub->pos = f->pos;
+    if (f->found && !has_room(sub)) {
+        buf_done(&sub->first);
+        sub->pos = f->found - 1;
+    }
     end(sub);
     return rc;
 }

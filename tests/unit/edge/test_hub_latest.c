@@ -183,6 +183,42 @@ static void test_without_a_cursor_of_this_log(void **state)
     end();
 }
 
+/* Of many channels at once, no more goes into a client's replies than it may be written at a time;
+ * the others' records are pushed. */
+static void test_many_at_once(void **state)
+{
+    uint64_t got[20], sum = 0;
+    char text[3000];
+    size_t at = 0;
+
+    (void)state;
+    begin_latest();
+    x.conf.write_max = 4096;
+    for (int i = 0; i < 10; i++) {
+        snprintf(text, sizeof(text), "q%d", i);
+        sum += fake_write(&x, text, 3000, true);
+    }
+    fake_settle(&x);
+    for (int i = 0; i < 10; i++)
+        at += (size_t)snprintf(text + at, sizeof(text) - at,
+                               "{\"id\":%d,\"subscribe\":{\"channel\":\"q%d\",\"recover\":true,"
+                               "\"epoch\":\"%s\",\"offset\":%d}}\n",
+                               i + 2, i, i % 2 ? FAKE_LOG : "", i % 2 ? 100 : 0);
+    text[at - 1] = '\0';
+    fake_say(&x, &c, text);
+    fake_settle(&x);
+    assert_in_range(c.write_max, 3000, 10000);
+    assert_int_equal(positions(c.text.p, got, ARRAY_LEN(got)), 10);
+    for (int i = 0; i < 10; i++)
+        sum -= got[i];
+    assert_int_equal(sum, 0);
+    at = 0;
+    for (const char *p = take_text(&c); (p = strstr(p, "\"recovered\":true")); p++)
+        at++;
+    assert_int_equal(at, 10);
+    end();
+}
+
 /* A first subscription asks for nothing, and is given nothing. */
 static void test_without_recover(void **state)
 {
@@ -399,6 +435,7 @@ int main(void)
         cmocka_unit_test(test_behind_what_is_gone),
         cmocka_unit_test(test_told_if_nothing_is_left),
         cmocka_unit_test(test_without_a_cursor_of_this_log),
+        cmocka_unit_test(test_many_at_once),
         cmocka_unit_test(test_without_recover),
         cmocka_unit_test(test_found_late),
         cmocka_unit_test(test_another_hole_meanwhile),
