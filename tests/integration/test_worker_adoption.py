@@ -26,9 +26,12 @@ def two(nodes, topics, topic, region):
     topics.produce(topic, records(200))
     wait_total(region, both[0], 200)
     # By then each has seen the other's row move.
-    both[0].wait_for(lambda: len(set(writers(region))) == 2, "each writes its partitions' rows", 10)
-    assert not any(w[-1] == "+" for w in writers(region))
+    both[0].wait_for(lambda: has_owners(region), "each writes its own partitions' rows", 10)
     return both
+
+
+def has_owners(region):
+    return len(set(writers(region))) == 2 and not any(w[-1] == "+" for w in writers(region))
 
 
 def writers(region):
