@@ -105,9 +105,13 @@ class Follower:
 
 
 class Crowd:
-    def __init__(self, ways, urls, keys, clients=240):
+    def __init__(self, ways, urls, keys, clients=240, epoch=None):
+        """epoch: they come with cursor 0 of that one, for all of it; without, for what is news."""
         self.ways, self.keys = ways, keys
         self.all = [Follower(urls, keys[i % len(keys)], i) for i in range(clients)]
+        for f in self.all if epoch else ():
+            f.epoch = epoch
+            f.began[epoch] = 0
         self.took = None  # seconds until everybody was told
         self._on_all(lambda f: f.begin())
         self._cutting = self.ways.call(lambda: asyncio.create_task(self._cut_on()))

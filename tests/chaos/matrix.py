@@ -28,6 +28,7 @@ MATRIX = [
         PAUSE,
         ["test_worker_restarts_in_the_middle_of_batches"],
     ),
+    ("worker: SIGKILL in a deep read", PAUSE, ["test_worker_killed_in_a_deep_read"]),
     ("worker: cut from Redis", PAUSE, ["test_worker_cut_from_redis"]),
     (
         "two workers that both believe they own a partition",
@@ -56,6 +57,7 @@ MATRIX = [
     ("Redis: SIGKILL and restart, nothing kept", PAUSE, ["test_redis_restarts_empty"]),
     ("Redis: SIGKILL and restart with its data", PAUSE, ["test_redis_restarts_with_its_data"]),
     ("Redis: FLUSHALL at 10,000 records/s", PAUSE, ["test_redis_flushall"]),
+    ("Redis: FLUSHALL in a deep read", PAUSE, ["test_redis_emptied_in_a_deep_read"]),
     ("Redis: DEL of one stream", PAUSE, ["test_redis_loses_one_stream"]),
     (
         "Redis: DEL of what stands beside the streams",
