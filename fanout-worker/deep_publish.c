@@ -102,10 +102,9 @@ static void note_late(const struct deep_row *row)
     d->pause_ms = d->late_ms + PAUSE_MS; /* what waits for Kafka blocks: the pump's come first */
 }
 
-static void judge(struct deep_row *row)
+/* The row may be gone afterwards. */
+static void judge(struct deep_row *row, const struct history_job *j)
 {
-    const struct history_job *j = row->job;
-
     if (j->err == -EAGAIN) { /* once more, with the next look */
         deep_work(row->d);
     } else if (j->err < 0) {
@@ -166,9 +165,11 @@ void deep_look(struct deep *d)
         return;
     history_look(d->h, &jobs, LOOK_MS);
     list_for_each_safe(row, next_row, &d->rows, node) {
-        if (row->job)
-            judge(row);
+        const struct history_job *answered = row->job;
+
         row->job = NULL;
+        if (answered)
+            judge(row, answered);
     }
     list_for_each_safe(j, next, &jobs, link)
         free(j);
