@@ -16,7 +16,8 @@
 struct worker {
     struct list link;
     uint32_t value, round; /* its row's checksum; when it was last there */
-    uint32_t age_ms;       /* since it moved */
+    uint32_t moved_round;
+    uint32_t age_ms; /* since then */
     bool moved, left;
     bool known_dead; /* a whole reading has shown what it left */
     size_t n;
@@ -53,6 +54,7 @@ void adopt_clear(struct adopt *a)
         free(m);
     }
     a->read_ms = 0;
+    a->step_ms = a->value = 0;
 }
 
 static struct worker *find(const struct adopt *a, struct slice id)
@@ -75,17 +77,12 @@ static bool is_dead(const struct worker *w)
 
 void adopt_begin(struct adopt *a, uint64_t now_ms)
 {
-    uint64_t step = a->read_ms ? now_ms - a->read_ms : 0;
-    struct worker *w;
-    struct marked *m;
+    uint64_t step = a->step_ms + (a->read_ms ? now_ms - a->read_ms : 0);
 
     a->step_ms = step < ADOPT_STEP_MS ? (uint32_t)step : ADOPT_STEP_MS;
     a->read_ms = now_ms;
+    a->ticked = false;
     a->round++;
-    list_for_each(w, &a->workers, link)
-        w->age_ms += a->step_ms;
-    list_for_each(m, &a->marked, link)
-        m->age_ms += a->step_ms;
 }
 
 void adopt_worker(struct adopt *a, struct slice id, struct slice value)
@@ -93,7 +90,13 @@ void adopt_worker(struct adopt *a, struct slice id, struct slice value)
     uint32_t sum = crc32c(0, value.p, value.n);
     struct worker *w;
 
-    if (id.n == 0 || id.n >= WORKER_ID_MAX || slice_eq(id, slice_of(a->self)))
+    if (slice_eq(id, slice_of(a->self))) {
+        a->ticked = a->value != sum;
+        a->value = sum;
+        a->value_round = a->round;
+        return;
+    }
+    if (id.n == 0 || id.n >= WORKER_ID_MAX)
         return;
     w = find(a, id);
     if (!w) {
@@ -105,9 +108,24 @@ void adopt_worker(struct adopt *a, struct slice id, struct slice value)
         w->moved = true;
         w->left = w->known_dead = false;
         w->age_ms = 0;
+        w->moved_round = a->round;
     }
     w->value = sum;
     w->round = a->round;
+}
+
+static void count_time(struct adopt *a)
+{
+    struct worker *w;
+    struct marked *m;
+
+    if (!a->ticked)
+        return;
+    list_for_each(w, &a->workers, link)
+        w->age_ms += w->moved_round == a->round ? 0 : a->step_ms;
+    list_for_each(m, &a->marked, link)
+        m->age_ms += a->step_ms;
+    a->step_ms = 0;
 }
 
 /* What died is remembered for as long as its partitions' rows may be there. */
@@ -115,6 +133,8 @@ void adopt_end(struct adopt *a, bool whole)
 {
     struct worker *w, *next;
 
+    count_time(a);
+    whole = whole && a->value_round == a->round; /* not if Redis was emptied */
     list_for_each_safe(w, next, &a->workers, link) {
         if (whole && w->round != a->round && !w->left) {
             w->left = true;

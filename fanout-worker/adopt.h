@@ -9,9 +9,10 @@
  * partition that isn't its own writes its row with ADOPT_MARK behind its id, and gives way to an
  * owner, and to whoever comes before it in the order.
  *
- * Time is ours, monotonic, and counted by readings: one that comes late counts ADOPT_STEP_MS, so
- * neither our own sleep nor a Redis that stood still makes anybody look dead. Knows no Redis, so
- * that it is tested without one. @thread pump
+ * Time is ours, monotonic, and counted by readings that show a new row of our own: one that comes
+ * late counts ADOPT_STEP_MS. So neither our own sleep makes anybody look dead, nor a Redis that
+ * stood still, or takes no rows (it is full, or no longer a master). Knows no Redis, so that it is
+ * tested without one. @thread pump
  */
 #pragma once
 
@@ -27,15 +28,18 @@ struct adopt {
     const char *self; /* our id; borrowed */
     struct list workers, marked;
     uint64_t read_ms;
-    uint32_t step_ms, round;
+    uint32_t step_ms; /* not yet counted */
+    uint32_t round;
+    uint32_t value, value_round; /* our own row's checksum; when it was last there */
+    bool ticked;                 /* it moved */
 };
 
 void adopt_init(struct adopt *a, const char *self);
 /* Forgets all: what was read before says nothing of now. */
 void adopt_clear(struct adopt *a);
 
-/* A reading: begin, each worker's row ("w:<id>"), then end. whole: it had every row that there is,
- * so a worker without one has left. */
+/* A reading: begin, each worker's row ("w:<id>"), ours as well, then end. whole: it had every row
+ * that there is, so a worker without one has left. */
 void adopt_begin(struct adopt *a, uint64_t now_ms);
 void adopt_worker(struct adopt *a, struct slice id, struct slice value);
 void adopt_end(struct adopt *a, bool whole);

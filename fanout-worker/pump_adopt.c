@@ -163,12 +163,13 @@ static void ask_all(struct pump *pu)
 
 static void on_others(struct redis_conn *c, const struct redis_reply *reply, void *arg)
 {
-    struct slice ids[OTHERS_MAX];
+    struct slice ids[OTHERS_MAX + 1]; /* and our own */
     struct pump *pu = arg;
     size_t n = adopt_others(&pu->adopt, ids, OTHERS_MAX);
 
     (void)c;
     pu->adopt_asked = false;
+    ids[n++] = slice_of(pu->worker_id);
     if (!reply || redis_type(reply) != REDIS_T_ARRAY || !pu->src || redis_len(reply) != n)
         return;
     adopt_begin(&pu->adopt, clock_mono_ms());
@@ -183,12 +184,13 @@ static void on_others(struct redis_conn *c, const struct redis_reply *reply, voi
 
 static void ask_others(struct pump *pu)
 {
-    struct slice ids[OTHERS_MAX], argv[2 + OTHERS_MAX] = {SLICE("HMGET"), SLICE(KEY_BEACON)};
+    struct slice ids[OTHERS_MAX + 1], argv[3 + OTHERS_MAX] = {SLICE("HMGET"), SLICE(KEY_BEACON)};
     size_t n = adopt_others(&pu->adopt, ids, OTHERS_MAX);
-    char fields[OTHERS_MAX][WORKER_ID_MAX + 2];
+    char fields[OTHERS_MAX + 1][WORKER_ID_MAX + 2];
 
     if (n == 0)
         return;
+    ids[n++] = slice_of(pu->worker_id);
     for (size_t i = 0; i < n; i++) {
         memcpy(fields[i], "w:", 2);
         memcpy(fields[i] + 2, ids[i].p, ids[i].n);

@@ -6,6 +6,7 @@ import signal
 import pytest
 
 from harness.region import Region, records, same_as_kafka, start, wait_total
+from harness.util import wait_until
 
 ADOPTED, ADOPTIONS = "fanfare_worker_adopted_partitions", "fanfare_worker_adoptions_total"
 ASSIGNED, RUNNING = "fanfare_worker_assigned_partitions", "fanfare_worker_running_partitions"
@@ -79,3 +80,23 @@ def test_a_worker_that_stops_is_followed_at_once(kafka, topics, topic, two, regi
     topics.produce(topic, records(200, first=400))
     wait_total(region, other, 600, timeout=10)
     assert same_as_kafka(kafka, region) == 600
+
+
+def test_a_full_redis_makes_nobody_look_dead(topics, topic, nodes, redis_server):
+    """It answers readers and takes no rows: everybody's stand still, and nobody is dead."""
+    server = redis_server(maxmemory="64mb")
+    region = Region(server, topic)
+    both = [start(nodes, topic, redis=server) for _ in range(2)]
+    for worker in both:
+        worker.wait_metric(RUNNING, 2, 30)
+    for worker in both:
+        worker.wait_for(lambda: region.r.hlen("ff:beacon") == 6, "all rows of the beacon", 10)
+    settled = [w.metrics().total(ADOPTIONS) for w in both]
+    region.r.config_set("maxmemory", 1)
+    errors = lambda: region.r.info("stats")["total_error_replies"]  # noqa: E731
+    before = errors()
+    wait_until(lambda: errors() > before + 60, "rows refused for two seconds", 20)
+    assert [w.metrics().total(ADOPTIONS) for w in both] == settled
+    region.r.config_set("maxmemory", 64 << 20)
+    assert both[0].stop() == 0
+    both[1].wait_metric(ADOPTIONS, settled[1] + 2, 10)

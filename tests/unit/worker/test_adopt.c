@@ -246,6 +246,47 @@ static void test_an_adopter_that_dies(void **state)
     adopt_clear(&s.a);
 }
 
+/* A full Redis, or one that was made a replica, answers readers and takes no rows: ours stands
+ * still as well. Time goes on with the first row of ours that gets there. */
+static void test_a_redis_that_takes_no_rows_kills_nobody(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    begin(&s, "me");
+    both_move(&s);
+    assert_int_equal(look(&s, "me+", 1, 5), ADOPT_OTHERS);
+    for (int i = 0; i < 100; i++) {
+        adopt_begin(&s.a, s.now += 100);
+        worker(&s, "dead", s.beat);
+        worker(&s, "me", s.beat);
+        adopt_end(&s.a, true);
+        assert_int_equal(look(&s, "dead", 0, 1), ADOPT_YIELD);
+        assert_int_equal(look(&s, "me+", 1, 5), ADOPT_OTHERS);
+    }
+    for (uint32_t age = ADOPT_STEP_MS; age <= 700; age += 100) {
+        reading(&s, 100, "dead", NULL);
+        assert_int_equal(look(&s, "me+", 1, 5) == ADOPT_OTHERS, age < ADOPT_STALE_MS);
+    }
+    adopt_clear(&s.a);
+}
+
+/* Emptied: who writes first is no proof that the others left. */
+static void test_a_redis_that_was_emptied_kills_nobody(void **state)
+{
+    struct scene s;
+
+    (void)state;
+    begin(&s, "me");
+    both_move(&s);
+    adopt_begin(&s.a, s.now += 100);
+    adopt_end(&s.a, true);
+    assert_int_equal(look(&s, "dead", 0, 1), ADOPT_YIELD);
+    reading(&s, 100, "dead", NULL);
+    assert_int_equal(look(&s, "dead", 0, 1), ADOPT_YIELD);
+    adopt_clear(&s.a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -258,6 +299,8 @@ int main(void)
         cmocka_unit_test(test_who_gives_way),
         cmocka_unit_test(test_an_adopted_row_that_stands_still),
         cmocka_unit_test(test_an_adopter_that_dies),
+        cmocka_unit_test(test_a_redis_that_takes_no_rows_kills_nobody),
+        cmocka_unit_test(test_a_redis_that_was_emptied_kills_nobody),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
