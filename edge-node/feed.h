@@ -68,6 +68,8 @@ void feed_tail(struct feed *f, int shard, struct plog *p, bool on);
  * PLOG_WANTS are kept, and the first ones stay. */
 void feed_want(struct feed *f, int shard, struct plog *p, uint64_t pos, uint64_t how);
 /* The channel's records behind pos: 0: it surely has none in (pos, *ret_upto], by the last-position
- * index (pos itself: nothing is proven). -EAGAIN: it is looked up; as feed_want() otherwise. */
+ * index (pos itself: nothing is proven). -EAGAIN: it isn't known; the turn calls feed_look_up()
+ * when it has asked for all it wants to know. As feed_want() otherwise. */
 int feed_index(struct feed *f, struct plog *p, const struct channel_key *key, uint64_t pos,
                uint64_t *ret_upto) _must_check_;
+void feed_look_up(struct feed *f, struct plog *p);

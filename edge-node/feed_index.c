@@ -26,9 +26,14 @@ int feed_index(struct feed *f, struct plog *p, const struct channel_key *key, ui
 {
     if (index_answered(p->index, key, pos, ret))
         return 0;
-    if (index_ask(p->index, key, pos))
-        feed_ring(f, p);
+    (void)f;
+    index_ask(p->index, key, pos);
     return -EAGAIN;
+}
+
+void feed_look_up(struct feed *f, struct plog *p)
+{
+    feed_ring(f, p);
 }
 
 /* ---- feed ---- */

@@ -25,6 +25,7 @@ void hub_init(struct hub *h, const struct edge_conf *conf, const struct namespac
     hmap_init(&h->channels);
     wheel_init(&h->wheel, h->now_ms);
     list_init(&h->sessions);
+    list_init(&h->asking);
     list_init(&h->todo);
     list_init(&h->waiting);
     list_init(&h->due);
@@ -56,6 +57,7 @@ static struct tail *tail_ref(struct hub *h, struct plog *p)
         t->p = p;
         list_init(&t->channels);
         list_init(&t->waiting);
+        list_init(&t->asks);
         h->tails[p->id] = t;
         feed_tail(h->feed, h->index, p, true);
     }
@@ -74,6 +76,7 @@ static void tail_unref(struct tail *t)
     feed_tail(h->feed, h->index, t->p, false);
     if (h->tails[t->p->id] == t)
         h->tails[t->p->id] = NULL;
+    list_del(&t->asks);
     free(t);
 }
 

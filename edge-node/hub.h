@@ -46,6 +46,7 @@ struct tail {
     uint32_t refs;           /* channels on it */
     struct list channels;
     struct list waiting;          /* waiters to try when the plog moves */
+    struct list asks;             /* membership of hub->asking */
     const struct plog_page *page; /* the one that was read last, in turn page_turn */
     uint64_t page_turn;
 };
@@ -161,6 +162,7 @@ struct hub {
     struct list sessions;
     uint64_t drain_end_ms; /* 0: not draining */
 
+    struct list asking;  /* tails: this turn asked something of their last-position indexes */
     struct list todo;    /* waiters to try in the next turn */
     struct list waiting; /* waiters whose topic is not known */
     struct list due;     /* waiters that are owed an answer, by time */

@@ -186,6 +186,7 @@ bool hub_quiet(struct waiter *w, uint64_t *pos, bool *asked)
     if (*asked || *pos >= plog_view(t->p).from)
         return true;
     if (feed_index(t->h->feed, t->p, &key, *pos, &upto) != 0) {
+        list_move_tail(&t->h->asking, &t->asks);
         waiter_move(w, &t->waiting);
         return false;
     }

@@ -112,14 +112,11 @@ static struct index_set *set_new(uint64_t lowest)
     return set;
 }
 
-bool index_ask(struct index_asks *a, const struct channel_key *key, uint64_t pos)
+void index_ask(struct index_asks *a, const struct channel_key *key, uint64_t pos)
 {
-    bool first = false;
-
     pthread_mutex_lock(&a->lock);
     if (!a->under_way || !find(a->under_way, key)) {
-        first = !a->open;
-        if (first)
+        if (!a->open)
             a->open = set_new(pos);
         if (a->open->n < INDEX_CHANNELS && !find(a->open, key))
             add(a->open, key);
@@ -127,7 +124,6 @@ bool index_ask(struct index_asks *a, const struct channel_key *key, uint64_t pos
             a->open->lowest = pos;
     }
     pthread_mutex_unlock(&a->lock);
-    return first;
 }
 
 struct index_set *index_take(struct index_asks *a)

@@ -49,9 +49,8 @@ void index_asks_free(struct index_asks *a);
 /* True: it was answered, and the channel surely has no record in (pos, *ret]. */
 bool index_answered(const struct index_asks *a, const struct channel_key *key, uint64_t pos,
                     uint64_t *ret);
-/* Asks for it. True: feed doesn't know yet that somebody asks. Who finds no room asks again when
- * the next answer has come. */
-bool index_ask(struct index_asks *a, const struct channel_key *key, uint64_t pos);
+/* Asks for it. Who finds no room asks again when the next answer has come. */
+void index_ask(struct index_asks *a, const struct channel_key *key, uint64_t pos);
 
 /* ---- feed ---- */
 

@@ -169,6 +169,17 @@ static void try_waiters(struct hub *h)
     }
 }
 
+/* What all of them wanted to know goes out at once. */
+static void look_up(struct hub *h)
+{
+    struct tail *t;
+
+    while ((t = list_first(&h->asking, struct tail, asks))) {
+        list_del(&t->asks);
+        feed_look_up(h->feed, t->p);
+    }
+}
+
 static void flush(struct hub *h)
 {
     struct session *s;
@@ -196,6 +207,7 @@ void hub_turn(struct hub *h, uint64_t now_ms)
     publish_all(h);
     tell_gaps(h);
     try_waiters(h);
+    look_up(h);
     flush(h);
     reap(h);
     turns_end(h->turns, h->index);

@@ -156,7 +156,8 @@ async def test_a_storm_of_quiet_clients(world, nodes, fan):
     names = [f"silent{i}" for i in range(1000)]
     said = await resume_all(client, world, dict.fromkeys(names, max(world.at["quiet"])))
     assert set(said.values()) == {True}
-    assert edge.metrics().total("fanfare_edge_index_lookups_total") < 40
+    # a turn's are one command for each of the 4 partitions; the frames come in ten turns or more
+    assert edge.metrics().total("fanfare_edge_index_lookups_total") < 200
     assert edge.metrics().total("fanfare_edge_deep_segments_total") == 0
 
 

@@ -46,7 +46,7 @@ struct fake_stream {
     /* Its last-position index covers (since, upto]; upto 0: it has none. Lookups that were asked
      * for are answered by fake_serve(). */
     uint64_t index_since, index_upto;
-    bool index_asked, index_serves;
+    bool index_open, index_asked, index_serves;
 };
 
 struct fake_want {
@@ -133,7 +133,7 @@ int feed_index(struct feed *f, struct plog *p, const struct channel_key *key, ui
     if (!s->index_upto)
         return 0;
     if (!s->index_serves) {
-        s->index_asked = true;
+        s->index_open = true;
         return -EAGAIN;
     }
     for (size_t i = 0; i < s->n && s->v[i].pos <= s->index_upto; i++)
@@ -141,6 +141,14 @@ int feed_index(struct feed *f, struct plog *p, const struct channel_key *key, ui
             says.last = s->v[i].pos;
     *ret_upto = index_proves(&says, &none, pos);
     return 0;
+}
+
+void feed_look_up(struct feed *f, struct plog *p)
+{
+    struct fake_stream *s = &f->streams[p->id];
+
+    s->index_asked = s->index_asked || s->index_open;
+    s->index_open = false;
 }
 
 /* ---- streams ---- */

@@ -41,7 +41,11 @@ static int try_proof(const char *channel, uint64_t pos, uint64_t *upto)
 {
     struct channel_key k = key_of_name(channel);
 
-    return feed_index(r.feed, p, &k, pos, upto);
+    int rc = feed_index(r.feed, p, &k, pos, upto);
+
+    if (rc)
+        feed_look_up(r.feed, p);
+    return rc;
 }
 
 /* Asks, and waits for the answer. */

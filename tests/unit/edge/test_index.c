@@ -24,11 +24,11 @@ static int end(void **state)
     return 0;
 }
 
-static bool ask(const char *name, uint64_t pos)
+static void ask(const char *name, uint64_t pos)
 {
     struct channel_key key = key_of_name(name);
 
-    return index_ask(a, &key, pos);
+    index_ask(a, &key, pos);
 }
 
 static bool answered(const char *name, uint64_t pos, uint64_t *ret)
@@ -45,16 +45,16 @@ static void one_lookup_at_a_time(void **state)
 
     (void)state;
     assert_null(index_take(a));
-    assert_true(ask("a", 50)); /* the first one rings */
-    assert_false(ask("b", 40));
-    assert_false(ask("a", 60));
+    ask("a", 50);
+    ask("b", 40);
+    ask("a", 60);
     set = index_take(a);
     assert_int_equal(set->n, 2);
     assert_int_equal(set->lowest, 40);
     assert_int_equal(set->v[0]->n, 1);
     assert_int_equal(set->v[0]->name[0], 'a');
-    assert_false(ask("a", 10)); /* is under way */
-    assert_true(ask("c", 70));
+    ask("a", 10); /* is under way */
+    ask("c", 70);
     assert_null(index_take(a));
     set->now = (struct index_says){true, 45, 100, 0};
     set->v[0]->last = 55;
@@ -71,7 +71,7 @@ static void one_lookup_at_a_time(void **state)
     set = index_take(a);
     assert_int_equal(set->n, 1);
     index_give_up(a, set);
-    assert_true(ask("c", 70)); /* anew */
+    ask("c", 70); /* anew */
 }
 
 /* The old index was of no interest to those who asked: it is to one with an older cursor. */
@@ -120,11 +120,11 @@ static void a_set_is_bounded(void **state)
     (void)state;
     for (int i = 0; i < INDEX_CHANNELS + 5; i++) {
         (void)snprintf(name, sizeof(name), "n%d", i);
-        assert_int_equal(ask(name, 1), i == 0);
+        ask(name, 1);
     }
     set = index_take(a);
     assert_int_equal(set->n, INDEX_CHANNELS);
-    assert_true(ask("n1028", 1)); /* who had no room asks again */
+    ask("n1028", 1); /* who had no room asks again */
     index_publish(a, set, 1);
 }
 
