@@ -270,6 +270,15 @@ void part_is_other(struct part *p)
     topic_need_newlog(p->t, "another_record_at_known_position");
 }
 
+/* Of an absent stream: what it couldn't keep would be written only to be trimmed. */
+static int64_t rebuild_share(const struct part *p)
+{
+    int64_t share = p->pu->opts.conf->rebuild_records / (p->pu->owned > 0 ? p->pu->owned : 1);
+    int64_t fits = part_stream_entries(p);
+
+    return share < fits ? share : fits;
+}
+
 static void decide(struct part *p, const struct history_job *j)
 {
     struct attach_facts f = {
@@ -277,7 +286,7 @@ static void decide(struct part *p, const struct history_job *j)
         .low = j->low,
         .end = j->end,
         .check = j->check,
-        .share = p->pu->opts.conf->rebuild_records / (p->pu->owned > 0 ? p->pu->owned : 1),
+        .share = rebuild_share(p),
     };
     struct attach_plan plan = attach_decide(&f);
 
