@@ -55,7 +55,8 @@ static inline const struct redis_reply *eval(enum script which, size_t n, const 
     argv[3] = slice_of(stream_key);
     argv[4] = slice_of(side_key);
     assert_true(n + 5 <= ARRAY_LEN(argv));
-    memcpy(argv + 5, args, n * sizeof(*args));
+    if (n)
+        memcpy(argv + 5, args, n * sizeof(*args));
     r = redis_sync_cmd(redis, (int)n + 5, argv);
     assert_non_null(r);
     return r;
