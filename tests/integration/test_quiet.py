@@ -84,9 +84,11 @@ async def world(nodes, topics, topic, redis):
     worker = nodes.worker(namespaces=space, stream_bytes=KEEP, rebuild_records=1000)
     world = World(topics, topic, Region(redis, topic))
     world.worker, world.space = worker, space
-    wait_until(lambda: world.region.log(), "the log")
+    # Attached first: else all of it is rebuilt from somewhere behind what the quiet ones said.
+    worker.wait_metric("fanfare_worker_running_partitions", 4)
     await asyncio.to_thread(world.busy, 100)
     world.say("quiet", "moved", "late")
+    await asyncio.to_thread(world.wait_index)
     await asyncio.to_thread(world.busy, 2000)
     world.say("moved")
     await asyncio.to_thread(world.busy, 2000)
