@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Deep history under faults: clients whose cursors lie far behind the streams, which hold the newest only.
 
-What they miss is read from Kafka while a worker dies, or Redis is emptied."""
+What they miss is read from Kafka while a worker dies, Redis is emptied, or Kafka deletes it."""
 
 import json
 
 import pytest
 from crowd import Crowd
 
-from harness.oracle import read_topic
+from harness.oracle import by_channel, compare, read_topic
 from harness.region import Region
 from harness.util import wait_until
 
@@ -85,3 +85,28 @@ def test_redis_emptied_in_a_deep_read(past, storm):
     past.judge()
     after = [w.metrics().total("fanfare_worker_rebuilds_total") for w in past.workers]
     assert sum(after) >= sum(rebuilds) + 4
+
+
+def test_records_deleted_under_a_deep_read(past, storm):
+    storm.row["fault"] = "deep history: Kafka deletes records of two partitions under it"
+    before = past.records
+    ends = {p: max(r.offset for r in before if r.partition == p) for p in range(4)}
+    past.come()
+    past.wait_reading()
+    for partition in (0, 1):
+        storm.topics.delete_records(storm.topic, partition, ends[partition] - 500)
+    past.produce(40)
+    left = read_topic(storm.kafka.bootstrap, storm.topic)
+    records = before + [r for r in left if r.offset > ends[r.partition]]
+    wait_until(lambda: past.crowd.caught_up(records), "everybody has the last record", 60)
+    expected, where = by_channel(records), {r.key.decode(): r.partition for r in records}
+    told = 0
+    for f in past.crowd.all:
+        verdict = compare(expected, {f.channel: f.got.get(f.epoch, [])}, {f.channel: 0})
+        assert not (verdict.duplicate or verdict.disorder or verdict.wrong or verdict.unknown)
+        assert not verdict.missing or f.told, f"{f.channel} lost {len(verdict.missing)} and wasn't told"
+        assert where[f.channel] in (0, 1) or not f.told
+        told += f.told
+    storm.row |= dict.fromkeys(("missing", "duplicate", "disorder"), 0)
+    storm.row |= {"clients": CLIENTS, "records": len(records), "told": told}
+    storm.row |= {"resumed": sum(f.resumed > 0 for f in past.crowd.all), "pause_s": None}
