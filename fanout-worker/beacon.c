@@ -169,12 +169,20 @@ void beacon_beat(struct pump *pu)
         sweep(pu);
 }
 
+/* Made a replica under a connection that stays: who appends nothing learns it here. */
+static void on_pulse(struct redis_conn *c, const struct redis_reply *reply, void *arg)
+{
+    (void)c;
+    if (reply && redis_is_error(reply, "READONLY"))
+        pump_redis_check(arg);
+}
+
 void beacon_pulse(struct pump *pu)
 {
     argv_room(pu, 4);
     begin(pu, "HSET");
     buf_reserve(&pu->scratch, ROW_MAX);
-    redis_cmd(pu->redis, NULL, NULL, (int)put_worker(pu, 2, 0), pu->argv);
+    redis_cmd(pu->redis, on_pulse, pu, (int)put_worker(pu, 2, 0), pu->argv);
 }
 
 void beacon_adopted(struct pump *pu)

@@ -158,3 +158,14 @@ def test_worker_says_what_is_missing(topics, topic, nodes, redis_server, kafka, 
     assert "hunter2" not in failing(["kafka.security.protocol: the file's content"], kafka=from_file)
     topic = topic + "-missing"
     failing(["has no topic", "kafka-topics.sh --create"])
+
+
+def test_an_idle_worker_leaves_a_replica(redis, redis_server, topic, nodes):
+    """Made a replica under a connection that stays: nothing is appended that could be refused."""
+    server = redis_server()
+    worker = start(nodes, topic, redis=server)
+    worker.wait_metric("fanfare_worker_running_partitions", 4, 30)
+    server.client().replicaof("127.0.0.1", redis.port)
+    worker.wait_for(lambda: any("replica" in e["why"] for e in worker.events("redis_down")), "it is said", 10)
+    server.client().replicaof("NO", "ONE")
+    worker.wait_metric("fanfare_worker_running_partitions", 4, 30)
