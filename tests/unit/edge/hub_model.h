@@ -41,7 +41,8 @@ static void check_skip(const struct model_sub *m, const struct fake_rec *next,
 
     if (gap) {
         assert_int_equal(plain_conf()->slow_clients, NS_SLOW_LATEST);
-        assert_true(m->cursor <= number_of(gap, "from") && number_of(gap, "from") < next->pos);
+        assert_true(m->cursor <= number_of(gap, "from"));
+        assert_true(m->skips || number_of(gap, "from") < next->pos);
         assert_int_equal(number_of(gap, "to"), number_of(pub, "offset") - 1);
         sum.skips++;
     } else {

@@ -125,6 +125,22 @@ static void storm(void)
     }
 }
 
+/* Some time in which nothing is written; perhaps no page comes, and the beacon goes on. */
+static void stand_still(void)
+{
+    bool beats = rnd(3);
+
+    x.feed.deaf = rnd(2);
+    if (rnd(2))
+        storm();
+    for (uint32_t n = rnd(25); n-- > 0;) {
+        for (int part = 0; beats && part < FAKE_PARTS; part++)
+            atomic_store(&stream_at(x.feed.log, part)->p->beacon_ms, x.now_ms);
+        fake_pass(&x, 100);
+    }
+    x.feed.deaf = false;
+}
+
 /* ---- a run ---- */
 
 static void turn(void)
@@ -143,8 +159,7 @@ static void step(void)
     if (rnd(200) == 0)
         storm();
     if (rnd(300) == 0)
-        for (uint32_t n = rnd(25); n-- > 0;)
-            fake_pass(&x, 100);
+        stand_still();
     write_some();
     client_step(&clients[rnd(CLIENTS)]);
     disturb();
