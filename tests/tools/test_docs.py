@@ -48,3 +48,38 @@ def test_links_lead_somewhere(document):
         if not target.exists() or anchor and anchor not in headings(target.read_text()):
             lost.append(link)
     assert not lost, f"{document.relative_to(REPO)} links to what isn't there"
+
+
+def test_decisions_have_numbers_of_their_own():
+    files = sorted((REPO / "docs" / "decisions").glob("*.md"))
+    named = [int(p.name.partition("-")[0]) for p in files]
+    assert named == list(range(1, len(files) + 1))
+    for number, path in zip(named, files, strict=True):
+        assert path.read_text().startswith(f"# {number}. "), f"{path.name} calls itself otherwise"
+
+
+OPERATIONS = (REPO / "docs" / "operations.md").read_text()
+
+
+def logged(levels):
+    """The events that worker and edge log at these levels, as the code has them."""
+    files = [p for folder in ("common", "edge-node", "fanout-worker") for p in (REPO / folder).rglob("*.c")]
+    return set(re.findall(rf'log_(?:{levels})\("([a-z_]+)"', "".join(p.read_text() for p in files)))
+
+
+def test_events_mean_something_to_an_operator():
+    told = set(re.findall(r"`(?:event=)?([a-z_]+)(?: [^`]*)?`", OPERATIONS))
+    assert logged("warn|error") - told == set(), "docs/operations.md doesn't say what to do about these"
+
+
+def test_events_of_the_tables_exist():
+    tables = OPERATIONS.partition("## What the logs say later")[2].partition("\n## ")[0]
+    firsts = "".join(re.findall(r"^\| (`.*?) \|", tables, re.M))
+    told = set(re.findall(r"`([a-z_]+)(?: …[^`]*)?`", firsts))
+    assert len(told) > 30 and told - logged("warn|error|info|debug") == set()
+
+
+def test_metrics_that_are_watched_exist():
+    lists = "".join((REPO / "docs" / "gen" / f"{p}.md").read_text() for p in PROGRAMS)
+    told = set(re.findall(r"`((?:fanfare|process)_\w+)", OPERATIONS))
+    assert len(told) > 20 and {m for m in told if f"`{m}" not in lists} == set()
