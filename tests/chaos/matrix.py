@@ -119,6 +119,11 @@ MATRIX = [
     ("Kafka: partitions added", NEW_LOG, ["test_partitions_added"]),
     ("Kafka: log truncated by an unclean leader election", NEW_LOG, ["test_log_is_truncated"]),
     ("Kafka: retention passes the worker", LOST, ["test_retention_passes_a_worker"]),
+    (
+        "Kafka: compacts the topic (`history: latest`)",
+        "the latest record of each key, in order",
+        ["test_compacted_topic"],
+    ),
     ("Kafka: records deleted under the worker", LOST, ["test_records_deleted_under_a_worker"]),
     ("Kafka: transactions aborted, control records", NOTHING, ["test_transactions_aborted"]),
     ("registry topic: missing", NOTHING, ["test_registry_is_deleted_under_running_workers"]),
