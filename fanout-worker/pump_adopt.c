@@ -53,7 +53,8 @@ static void take(struct part *p, const char *from)
 {
     struct pump *pu = p->pu;
 
-    if (p->state != PART_OUT || pu->adopted >= ADOPTED_MAX || !has_spare(pu))
+    if (p->state != PART_OUT || topic_is_missing(p->t) || pu->adopted >= ADOPTED_MAX ||
+        !has_spare(pu))
         return;
     p->adopted = true;
     p->known = p->fresh = false;

@@ -85,6 +85,7 @@ struct topic {
     size_t earlier_count;
     int32_t seen_partitions;
     uint64_t smaller_since;
+    uint32_t missing; /* looks in a row that found no such topic */
     bool configured;  /* log_id is given: nothing may be registered */
     bool waiting_log; /* registration is under way */
     bool owed_count;  /* a count was asked for, and none came yet that settles the guards */
@@ -214,6 +215,7 @@ void topic_expire_log(struct topic *t, const struct log_record *rec);
 void topic_need_newlog(struct topic *t, const char *reason);
 void topic_on_count(struct topic *t, const struct history_job *j);
 void topic_on_log(struct topic *t, const struct history_job *j);
+bool topic_is_missing(const struct topic *t);
 
 /* beacon.c */
 void beacon_beat(struct pump *pu);

@@ -15,7 +15,8 @@
 
 #include "fanout-worker/pump_impl.h"
 
-#define OLD_LOG_TTL "3600000" /* ms */
+#define OLD_LOG_TTL   "3600000" /* ms */
+#define MISSING_LOOKS 2         /* one may come from a broker that has just started */
 
 void topic_init(struct topic *t, struct pump *pu, uint32_t index,
                 const struct pump_topic_boot *boot)
@@ -174,6 +175,22 @@ static void set_compacted(struct topic *t, bool on)
     }
 }
 
+bool topic_is_missing(const struct topic *t)
+{
+    return t->missing >= MISSING_LOOKS;
+}
+
+/* The group gives nobody a topic that was deleted, so no owner ends an adoption of it. */
+static void on_missing(struct topic *t)
+{
+    log_warn("topic_missing", " topic=%s", log_value(slice_of(t->log.topic)));
+    t->missing++;
+    for (int32_t p = 0; p < t->part_count && topic_is_missing(t); p++) {
+        if (t->parts[p])
+            part_yield(t->parts[p], "topic_missing");
+    }
+}
+
 void topic_on_count(struct topic *t, const struct history_job *j)
 {
     enum logs_fit fit;
@@ -182,9 +199,10 @@ void topic_on_count(struct topic *t, const struct history_job *j)
         set_compacted(t, j->compacted);
     t->owed_count = t->owed_count || j->asked;
     if (j->partitions == 0) {
-        log_warn("topic_missing", " topic=%s", log_value(slice_of(t->log.topic)));
+        on_missing(t);
         return;
     }
+    t->missing = 0;
     t->seen_partitions = j->partitions;
     fit = logs_fits(&t->log, j->partitions, "");
     if (attach_lasts(&t->smaller_since, fit == LOGS_SMALLER, clock_mono_ms(), ATTACH_SMALLER_MS))

@@ -100,3 +100,13 @@ def test_a_full_redis_makes_nobody_look_dead(topics, topic, nodes, redis_server)
     region.r.config_set("maxmemory", 64 << 20)
     assert both[0].stop() == 0
     both[1].wait_metric(ADOPTIONS, settled[1] + 2, 10)
+
+
+def test_a_deleted_topic_is_let_go(topics, topic, two):
+    """The group gives its partitions to nobody, so nobody's row ends the adoption."""
+    one, other = two
+    one.kill()
+    other.wait_for(lambda: other.metrics().total(ADOPTED) == 2, "it has adopted", 10)
+    topics.delete(topic)
+    other.wait_for(lambda: other.metrics().total(ADOPTED) == 0, "it has let go", 30)
+    assert "topic_missing" in [e["why"] for e in other.events("adoption_ended")]
