@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * clock.c: the three clocks of the kernel that we use. No state. @thread any
+ * clock.c: the two clocks of the kernel that we use. No state. @thread any
  */
 #include "common/base/clock.h"
 
@@ -30,9 +30,4 @@ int64_t clock_wall_ms(void)
 
     must(clock_gettime(CLOCK_REALTIME, &ts) == 0);
     return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
-uint64_t clock_thread_cpu_ns(void)
-{
-    return clock_read_ns(CLOCK_THREAD_CPUTIME_ID);
 }

@@ -9,4 +9,3 @@
 uint64_t clock_mono_ns(void); /* CLOCK_MONOTONIC */
 uint64_t clock_mono_ms(void);
 int64_t clock_wall_ms(void); /* ms since 1970, for people and records only */
-uint64_t clock_thread_cpu_ns(void);

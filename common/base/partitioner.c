@@ -5,8 +5,6 @@
  */
 #include "common/base/partitioner.h"
 
-#include <errno.h>
-
 #include "common/base/hash.h"
 
 static const char *const names[] = {
@@ -27,17 +25,6 @@ int32_t partitioner_of(enum partitioner how, struct slice key, int32_t n)
         break;
     }
     return -1;
-}
-
-int partitioner_parse(struct slice name, enum partitioner *ret)
-{
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        if (slice_eq(name, slice_of(names[i]))) {
-            *ret = (enum partitioner)i;
-            return 0;
-        }
-    }
-    return -EINVAL;
 }
 
 const char *partitioner_name(enum partitioner how)

@@ -18,6 +18,4 @@ enum partitioner {
 
 /* Partition of a non-empty key among n >= 1; -1 for PARTITIONER_ANY. */
 int32_t partitioner_of(enum partitioner how, struct slice key, int32_t n);
-/* "murmur2" | "crc32" | "any"; 0 or -EINVAL. */
-int partitioner_parse(struct slice name, enum partitioner *ret) _must_check_;
-const char *partitioner_name(enum partitioner how);
+const char *partitioner_name(enum partitioner how); /* "murmur2" | "crc32" | "any" */

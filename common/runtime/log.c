@@ -29,22 +29,6 @@ void log_init(const char *program, enum log_level level)
     atomic_store(&threshold, (int)level);
 }
 
-void log_set_level(enum log_level level)
-{
-    atomic_store(&threshold, (int)level);
-}
-
-int log_level_parse(struct slice name, enum log_level *ret)
-{
-    for (size_t i = 0; i < ARRAY_LEN(level_names); i++) {
-        if (slice_eq(name, slice_of(level_names[i]))) {
-            *ret = (enum log_level)i;
-            return 0;
-        }
-    }
-    return -EINVAL;
-}
-
 /* Counts the line against its site's burst; false: it is one too many. */
 static bool may_log(struct log_site *site, uint32_t *ret_suppressed)
 {

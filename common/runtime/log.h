@@ -31,8 +31,6 @@ struct log_site {            /* one per call site, static */
 };
 
 void log_init(const char *program, enum log_level level); /* program is not copied */
-void log_set_level(enum log_level level);
-int log_level_parse(struct slice name, enum log_level *ret) _must_check_;
 
 /* fmt prints ` key=value` pairs; use "%s" only with log_value() or text that is ours. */
 void log_write(struct log_site *site, enum log_level level, const char *event, const char *fmt, ...)

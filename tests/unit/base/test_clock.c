@@ -34,24 +34,11 @@ static void test_wall(void **state)
     assert_true(now / 1000 <= (int64_t)time(NULL) + 1);
 }
 
-/* This thread's own work moves it, and by no more than the time that passed. */
-static void test_thread_cpu(void **state)
-{
-    (void)state;
-    uint64_t wall = clock_mono_ns(), cpu = clock_thread_cpu_ns(), used;
-
-    do
-        used = clock_thread_cpu_ns() - cpu;
-    while (used < 1000000);
-    assert_true(clock_mono_ns() - wall >= 1000000);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_monotonic),
         cmocka_unit_test(test_wall),
-        cmocka_unit_test(test_thread_cpu),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

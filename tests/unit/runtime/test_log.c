@@ -57,7 +57,7 @@ static void test_levels(void **state)
     log_error("one", " a=%d", 1);
     log_warn("two", " a=%d", 1);
     log_info("three", " a=%d", 1);
-    log_set_level(LOG_LV_DEBUG);
+    log_init("test", LOG_LV_DEBUG);
     log_debug("four", " a=%d", 1);
     capture_end(&c, &out);
     assert_non_null(strstr(out.p, "error event=one a=1\n"));
@@ -65,19 +65,6 @@ static void test_levels(void **state)
     assert_null(strstr(out.p, "three"));
     assert_non_null(strstr(out.p, "debug event=four"));
     buf_done(&out);
-}
-
-static void test_level_names(void **state)
-{
-    static const char *const bad[] = {"", "inf", "infoo", "INFO", "4"};
-    enum log_level level = LOG_LV_DEBUG;
-
-    (void)state;
-    assert_int_equal(log_level_parse(SLICE("error"), &level), 0);
-    assert_int_equal(level, LOG_LV_ERROR);
-    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-        assert_int_equal(log_level_parse(slice_of(bad[i]), &level), -EINVAL);
-    assert_int_equal(level, LOG_LV_ERROR);
 }
 
 /* Begins right behind the turn of a second, as the limit counts by seconds. */
@@ -202,7 +189,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_line),
         cmocka_unit_test(test_levels),
-        cmocka_unit_test(test_level_names),
         cmocka_unit_test(test_rate_limit),
         cmocka_unit_test(test_long_and_forged_lines),
         cmocka_unit_test(test_values),
