@@ -2,10 +2,10 @@
 /*
  * pump.c: the pump's loop: what wakes it, and who gets it.
  *
- * Wakes by: the source's descriptor, Redis' socket, history's answers (inbox), a tick of 250 ms.
- * Owns the source, the topics with their partitions, the Redis connection. It makes no blocking
- * call. Invariant: source callbacks come only from
- * pump_source_round().
+ * Wakes by: the descriptors of the source and its spare (pump_adopt.c), Redis' socket, history's
+ * answers (inbox), a tick of 250 ms, and the pulse, ten a second. Owns the sources, the topics with
+ * their partitions, the Redis connection. It makes no blocking call. Invariant: source callbacks
+ * come only from pump_source_round().
  * @thread pump (new, start, stop: main)
  */
 #include <stdio.h>
