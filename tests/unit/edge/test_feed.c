@@ -2,6 +2,8 @@
 /*
  * test_feed.c: what feed and shards owe each other over a log's end, at feed's own end, and in the
  * moment in which a shard begins to listen: with a real Redis, and the shards' turns done by hand.
+ *
+ * length: each test is one story between the two, told with the same few steps.
  */
 #include "common/base/segment.h"
 
