@@ -273,8 +273,8 @@ void part_is_other(struct part *p)
 /* Of an absent stream: what it couldn't keep would be written only to be trimmed. */
 static int64_t rebuild_share(const struct part *p)
 {
-    int64_t share = p->pu->opts.conf->rebuild_records / (p->pu->owned > 0 ? p->pu->owned : 1);
-    int64_t fits = part_stream_entries(p);
+    int64_t parts = p->pu->owned + p->pu->adopted, fits = part_stream_entries(p);
+    int64_t share = p->pu->opts.conf->rebuild_records / (parts > 0 ? parts : 1);
 
     return share < fits ? share : fits;
 }
