@@ -50,7 +50,7 @@ def test_worker_joins(storm):
         two.wait_metric(RUNNING, 2, 30)
         two.wait_for(lambda: all_owned([one, two]), "each has its own", 40)
     assert one.metrics().total(ADOPTIONS) == 2
-    assert storm.row["pause_s"] <= scaled(1)
+    assert storm.row["pause_s"] <= scaled(2)  # 0.2 to 0.5 s; a process starts at the same time
 
 
 def test_worker_sigstop_longer_than_its_session(storm):
@@ -65,7 +65,7 @@ def test_worker_sigstop_longer_than_its_session(storm):
         storm.wait_more(3000)
         one.wait_metric("fanfare_worker_group_joined", 1, 30)
         one.wait_for(lambda: all_owned([one, two, three]), "each has its own", 40)
-    assert storm.row["pause_s"] <= scaled(1)
+    assert storm.row["pause_s"] <= scaled(2)  # adopted as after a SIGKILL, and two rebalances
 
 
 def test_worker_restarts_in_the_middle_of_batches(storm):
