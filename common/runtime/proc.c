@@ -9,6 +9,8 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -32,20 +34,22 @@ uint64_t proc_fd_limit(void)
     return getrlimit(RLIMIT_NOFILE, &rl) == 0 ? rl.rlim_cur : 1024;
 }
 
-/* The first number of a file; 0: there is none. */
+/* The number behind `skip` others in a file's first line; 0: there is none. */
 static uint64_t number_in(const char *path, int skip)
 {
-    unsigned long long n = 0;
+    char text[256], *at = text;
     FILE *f = fopen(path, "re");
 
     if (!f)
         return 0;
-    while (skip-- > 0 && fscanf(f, "%*s") == 0) {
-    }
-    if (fscanf(f, "%llu", &n) != 1)
-        n = 0;
+    if (!fgets(text, sizeof(text), f))
+        text[0] = '\0';
     (void)fclose(f);
-    return n;
+    for (; skip > 0; skip--) {
+        at += strcspn(at, " ");
+        at += strspn(at, " ");
+    }
+    return strtoull(at, NULL, 10);
 }
 
 uint64_t proc_memory(void)

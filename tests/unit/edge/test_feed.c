@@ -265,7 +265,7 @@ static struct plog *deep_one(const struct topic_view *v, int i)
 
     feed_tail(r.feed, 0, p, true);
     atomic_store(&p->kafka_low, 1);
-    atomic_store(&p->kafka_end, 4096 * 1000);
+    atomic_store(&p->kafka_end, 4096UL * 1000);
     atomic_store(&p->beacon_ms, clock_mono_ms());
     return p;
 }
@@ -344,7 +344,7 @@ static void an_unreadable_segment_is_wanted_anew_and_then_told(void **state)
 
 /* ---- the next segments are looked for before they are asked for, some of them ---- */
 
-#define AHEAD 8 /* AHEAD_MAX */
+#define AHEAD 8UL /* AHEAD_MAX */
 
 static void put_row(uint64_t from)
 {

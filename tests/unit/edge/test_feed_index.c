@@ -63,7 +63,7 @@ static uint64_t proof(const char *channel, uint64_t pos)
 static void forget_answers(void)
 {
     turns_begin(r.turns, 0);
-    while (index_evict(p->index, clock_mono_ms() + 2 * INDEX_KEEP_MS, r.turns))
+    while (index_evict(p->index, clock_mono_ms() + 2UL * INDEX_KEEP_MS, r.turns))
         ;
     turns_end(r.turns, 0);
     p->bytes = p->bytes_counted; /* what was evicted is of no interest here */

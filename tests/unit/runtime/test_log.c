@@ -187,12 +187,9 @@ static void test_ring(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_line),
-        cmocka_unit_test(test_levels),
-        cmocka_unit_test(test_rate_limit),
-        cmocka_unit_test(test_long_and_forged_lines),
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_long_values),
+        cmocka_unit_test(test_line),       cmocka_unit_test(test_levels),
+        cmocka_unit_test(test_rate_limit), cmocka_unit_test(test_long_and_forged_lines),
+        cmocka_unit_test(test_values),     cmocka_unit_test(test_long_values),
         cmocka_unit_test(test_ring),
     };
 
