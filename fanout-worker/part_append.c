@@ -20,17 +20,12 @@
 #define FAIL_WAIT_MS   250
 #define DIGITS         24
 
-int64_t part_stream_entries(const struct part *p)
+static int64_t maxlen_of(struct part *p)
 {
     int64_t n = p->pu->opts.stream_bytes / (p->ap.mean + ENTRY_OVERHEAD);
 
-    return n < MAXLEN_MIN ? MAXLEN_MIN : n;
-}
-
-static int64_t maxlen_of(struct part *p)
-{
-    int64_t n = part_stream_entries(p);
-
+    if (n < MAXLEN_MIN)
+        n = MAXLEN_MIN;
     if (p->cap > 0 && p->cap < n) {
         /* What a full Redis left us may grow again, by a thousandth a batch. */
         n = p->cap;

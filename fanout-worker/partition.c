@@ -270,13 +270,11 @@ void part_is_other(struct part *p)
     topic_need_newlog(p->t, "another_record_at_known_position");
 }
 
-/* Of an absent stream: what it couldn't keep would be written only to be trimmed. */
 static int64_t rebuild_share(const struct part *p)
 {
-    int64_t parts = p->pu->owned + p->pu->adopted, fits = part_stream_entries(p);
-    int64_t share = p->pu->opts.conf->rebuild_records / (parts > 0 ? parts : 1);
+    int64_t parts = p->pu->owned + p->pu->adopted;
 
-    return share < fits ? share : fits;
+    return p->pu->opts.conf->rebuild_records / (parts > 0 ? parts : 1);
 }
 
 static void decide(struct part *p, const struct history_job *j)

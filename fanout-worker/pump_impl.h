@@ -191,7 +191,6 @@ void part_append_done(struct part *p);
 void part_append_reset(struct part *p);
 void part_append_begin(struct part *p, uint64_t chain); /* behind p->last */
 void part_append_error(struct part *p, const struct redis_reply *reply);
-int64_t part_stream_entries(const struct part *p); /* what its stream holds, by the mean so far */
 
 /* part_index.c */
 extern const struct index_io part_index_io;

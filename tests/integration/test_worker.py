@@ -100,18 +100,6 @@ def test_worker_rebuild_is_bounded(topics, topic, nodes, region):
     assert got[0][1]["prev"] == 900  # what came before isn't here: a reader sees it
 
 
-def test_worker_reads_again_no_more_than_a_stream_holds(topics, topic, nodes, region):
-    topics.produce(topic, [("k", b"x" * 1000 + b"%d" % i) for i in range(1000)])
-    worker = start(nodes, topic, stream_bytes=200_000)
-    wait_until(lambda: any(region.last(p) == 1000 for p in range(4)), "the end")
-    p = next(p for p in range(4) if region.last(p))
-    region.r.flushall()
-    worker.wait_metric("fanfare_worker_rebuilds_total", 2, 10)
-    worker.wait_for(lambda: region.last(p) == 1000, "the end again", 10)
-    again = [e for e in worker.events("attached") if e.get("rebuild") and int(e["end"]) == 1000][-1]
-    assert 700 <= int(again["start"]) <= 850, again
-
-
 def test_worker_lost_tail_and_lost_keys(kafka, topics, topic, nodes, region):
     worker = start(nodes, topic)
     topics.produce(topic, [("k", b"%d" % i) for i in range(50)])
