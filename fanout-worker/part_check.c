@@ -20,7 +20,7 @@
 
 #include "fanout-worker/pump_impl.h"
 
-#define IDLE_MS     500
+#define IDLE_MS     250
 #define CHECK_FAILS 2 /* checks that Kafka doesn't answer, in a row, before all is asked anew */
 
 /* Whatever was read or asked before now may be of another log: it is dropped, and everything asked

@@ -69,8 +69,9 @@ static void commit_all(struct pump *pu)
     free(v);
 }
 
-/* Kafka's ends, the lag, and twice a second the idle checks. */
-static void look_at_parts(struct pump *pu, bool idle)
+/* Kafka's ends, the lag, and the idle checks: four times a second, so that what an idle stream lost
+ * is there again within one. */
+static void look_at_parts(struct pump *pu)
 {
     int64_t lag = 0;
 
@@ -88,7 +89,7 @@ static void look_at_parts(struct pump *pu, bool idle)
             }
             if (p->end > (int64_t)p->ap.acked)
                 lag += p->end - (int64_t)p->ap.acked;
-            if (idle)
+            if (pu->redis_ready)
                 part_idle_check(p);
         }
     }
@@ -103,7 +104,7 @@ void pump_on_tick(struct ev_loop *loop, ev_timer *w, int events)
     (void)loop;
     (void)events;
     pu->beat++;
-    look_at_parts(pu, pu->beat % 2 == 0 && pu->redis_ready);
+    look_at_parts(pu);
     beacon_beat(pu);
     if (pu->beat % 4 == 0) {
         for (uint32_t i = 0; i < pu->topic_count; i++)

@@ -182,8 +182,7 @@ inline attach(w)
 #ifdef NO_BREAK
     W[w].from = W[w].tail;
 #else
-    W[w].from = W[w].chain;
-    WHEN(W[w].chain != W[w].tail, KEY(LOWS)); /* the chain breaks */
+    W[w].from = W[w].chain; /* not the tail: the chain may break here; NO_BREAK shows what if not */
 #endif
 #endif
     W[w].runs = 1
