@@ -140,7 +140,7 @@ const struct index_io part_index_io = {.add = send_add, .read = send_read};
 /* Once a second each; in turn, so that Redis isn't kept from its readers by all in a row. */
 void part_index_tick(struct part *p)
 {
-    if (p->state != PART_RUN || (p->pu->beat / 2 + (uint64_t)p->id.partition) % 2 != 0)
+    if (p->state != PART_RUN || (p->pu->beat + (uint64_t)p->id.partition) % 4 != 0)
         return;
     p->index_due = p->ap.count > 0; /* its moves are those of entries that haven't left */
     if (!p->index_due)
