@@ -18,19 +18,14 @@
 #define ROW_MAX     (KEY_MAX + VALUE_MAX)
 #define SWEEP_ROWS  64 /* most that one call deletes; the others' time comes */
 
-static void begin(struct pump *pu, const char *command)
+/* Rows into pu->argv: room for `argc` words. */
+static void begin(struct pump *pu, size_t argc)
 {
-    buf_clear(&pu->scratch);
-    pu->argv[0] = slice_of(command);
-    pu->argv[1] = SLICE(KEY_BEACON);
-}
+    struct slice *argv = pump_argv(pu, argc);
 
-static void argv_room(struct pump *pu, size_t n)
-{
-    if (pu->argv_cap >= n)
-        return;
-    pu->argv_cap = n * 2;
-    pu->argv = mem_realloc(pu->argv, pu->argv_cap * sizeof(*pu->argv));
+    buf_clear(&pu->scratch);
+    argv[0] = SLICE("HSET");
+    argv[1] = SLICE(KEY_BEACON);
 }
 
 /* Whoever carries on another's partition marks its rows: adopt.h. */
@@ -125,8 +120,7 @@ static size_t put_rows(struct pump *pu, size_t most, bool adopted, size_t *ret_a
 {
     size_t argc = 2, at = 0;
 
-    argv_room(pu, 4 + most * 2);
-    begin(pu, "HSET");
+    begin(pu, 4 + most * 2);
     buf_reserve(&pu->scratch, (most + 1) * ROW_MAX);
     for (uint32_t i = 0; i < pu->topic_count; i++) {
         for (int32_t k = 0; k < pu->topics[i].part_count; k++) {
@@ -179,8 +173,7 @@ static void on_pulse(struct redis_conn *c, const struct redis_reply *reply, void
 
 void beacon_pulse(struct pump *pu)
 {
-    argv_room(pu, 4);
-    begin(pu, "HSET");
+    begin(pu, 4);
     buf_reserve(&pu->scratch, ROW_MAX);
     redis_cmd(pu->redis, on_pulse, pu, (int)put_worker(pu, 2, 0), pu->argv);
 }

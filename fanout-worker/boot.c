@@ -42,24 +42,26 @@ int64_t boot_info_number(struct slice info, const char *name)
     return -1;
 }
 
+/* What one partition gets of a whole that all share. */
+static int64_t each_of(int64_t all, int32_t partitions, int64_t least)
+{
+    int64_t each = all / (partitions > 0 ? partitions : 1);
+
+    return each < least ? least : each;
+}
+
 int64_t boot_stream_bytes(int64_t configured, int64_t maxmemory, int32_t partitions)
 {
     int64_t all = maxmemory > 0 ? maxmemory / 2 : (int64_t)STREAMS_BYTES;
-    int64_t each = all / (partitions > 0 ? partitions : 1);
 
-    if (configured > 0)
-        return configured;
-    return each < (int64_t)STREAM_MIN ? (int64_t)STREAM_MIN : each;
+    return configured > 0 ? configured : each_of(all, partitions, STREAM_MIN);
 }
 
 int64_t boot_index_bytes(int64_t configured, int64_t maxmemory, int32_t partitions)
 {
     int64_t all = maxmemory > 0 ? maxmemory / 20 : (int64_t)INDEXES_BYTES;
-    int64_t each = all / (partitions > 0 ? partitions : 1);
 
-    if (configured > 0)
-        return configured;
-    return each < (int64_t)INDEX_MIN ? (int64_t)INDEX_MIN : each;
+    return configured > 0 ? configured : each_of(all, partitions, INDEX_MIN);
 }
 
 int64_t boot_history_bytes(int64_t configured, int64_t maxmemory)

@@ -18,7 +18,6 @@
 #define MAXLEN_MIN     100
 #define OOM_WAIT_MS    100
 #define FAIL_WAIT_MS   250
-#define DIGITS         24
 
 static int64_t maxlen_of(struct part *p)
 {
@@ -113,23 +112,12 @@ void part_append_error(struct part *p, const struct redis_reply *reply)
     part_retry(p, redis_is_error(reply, "NOSCRIPT") ? 1 : FAIL_WAIT_MS);
 }
 
-static struct slice number(char *dst, uint64_t v)
-{
-    char *end = dst + DIGITS, *at = end;
-
-    do {
-        *--at = (char)('0' + v % 10);
-        v /= 10;
-    } while (v);
-    return (struct slice){at, (size_t)(end - at)};
-}
-
 static void send_batch(void *arg, struct append_batch *take_b, const struct append_load *load)
 {
     struct part *p = arg;
     struct pump *pu = p->pu;
     size_t argc = 6 + (size_t)load->count * 2;
-    char fixed[3][DIGITS], *digits;
+    char fixed[3][DECIMAL_MAX], *digits;
     struct slice *argv;
 
     if (pump_has_slept(pu)) {
@@ -137,21 +125,17 @@ static void send_batch(void *arg, struct append_batch *take_b, const struct appe
         pump_kick(pu);
         return;
     }
-    if (pu->argv_cap < argc) {
-        pu->argv_cap = argc * 2;
-        pu->argv = mem_realloc(pu->argv, pu->argv_cap * sizeof(*pu->argv));
-    }
     buf_clear(&pu->scratch);
-    digits = buf_reserve(&pu->scratch, (size_t)load->count * DIGITS);
-    argv = pu->argv;
+    digits = buf_reserve(&pu->scratch, (size_t)load->count * DECIMAL_MAX);
+    argv = pump_argv(pu, argc);
     argv[0] = SLICE("2");
     argv[1] = slice_of(p->stream);
     argv[2] = slice_of(p->side);
-    argv[3] = number(fixed[0], load->expected);
-    argv[4] = number(fixed[1], (uint64_t)maxlen_of(p));
-    argv[5] = number(fixed[2], load->last_fp);
+    argv[3] = decimal_slice(fixed[0], load->expected);
+    argv[4] = decimal_slice(fixed[1], (uint64_t)maxlen_of(p));
+    argv[5] = decimal_slice(fixed[2], load->last_fp);
     for (uint32_t i = 0; i < load->count; i++) {
-        argv[6 + i * 2] = number(digits + (size_t)i * DIGITS, load->items[i].pos);
+        argv[6 + i * 2] = decimal_slice(digits + (size_t)i * DECIMAL_MAX, load->items[i].pos);
         argv[7 + i * 2] = (struct slice){load->data->p + load->items[i].at, load->items[i].n};
     }
     PUMP_METRIC(pu, appends, 1);

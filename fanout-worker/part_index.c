@@ -30,15 +30,10 @@ static struct index_call *call_new(struct part *p, uint64_t gen)
     return c;
 }
 
-static struct slice number(char dst[DECIMAL_MAX], uint64_t v)
-{
-    return (struct slice){dst, decimal_print(dst, v)};
-}
-
 /* Of one generation: the old one may be as large. */
 static struct slice bound(const struct part *p, char dst[DECIMAL_MAX])
 {
-    return number(dst, (uint64_t)p->pu->opts.index_bytes / 2);
+    return decimal_slice(dst, (uint64_t)p->pu->opts.index_bytes / 2);
 }
 
 /* A refusal is no fault: somebody else wrote, or Redis went back. */
@@ -78,24 +73,20 @@ static void send_add(void *arg, uint64_t gen, uint64_t base, uint64_t upto,
     struct hmap_node *n = NULL;
     struct slice *argv;
 
-    if (pu->argv_cap < argc) {
-        pu->argv_cap = argc * 2;
-        pu->argv = mem_realloc(pu->argv, pu->argv_cap * sizeof(*pu->argv));
-    }
     buf_clear(&pu->scratch);
     digits = buf_reserve(&pu->scratch, moves->count * DECIMAL_MAX);
-    argv = pu->argv;
+    argv = pump_argv(pu, argc);
     argv[0] = SLICE("2");
     argv[1] = slice_of(p->stream);
     argv[2] = slice_of(p->side);
-    argv[3] = number(fixed[0], base);
-    argv[4] = number(fixed[1], upto);
+    argv[3] = decimal_slice(fixed[0], base);
+    argv[4] = decimal_slice(fixed[1], upto);
     argv[5] = bound(p, fixed[2]);
     while ((n = hmap_walk(moves, &bucket, n))) {
         const struct index_move *m = container_of(n, struct index_move, node);
 
         argv[at++] = (struct slice){m->name, m->n};
-        argv[at++] = number(digits, m->pos);
+        argv[at++] = decimal_slice(digits, m->pos);
         digits += DECIMAL_MAX;
     }
     PUMP_METRIC(pu, index_moves, moves->count);
@@ -127,7 +118,7 @@ static void send_read(void *arg, uint64_t gen, uint64_t from)
     struct part *p = arg;
     struct slice argv[7] = {SLICE("2"), slice_of(p->stream), slice_of(p->side)};
 
-    argv[3] = number(fixed[0], from);
+    argv[3] = decimal_slice(fixed[0], from);
     argv[4] = bound(p, fixed[1]);
     argv[5] = READ_ENTRIES;
     argv[6] = READ_POSITIONS;

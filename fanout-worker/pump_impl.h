@@ -199,8 +199,9 @@ void part_index_sent(struct part *p); /* the open batch has left */
 
 /* pump_redis.c */
 void pump_redis_connect(struct pump *pu);
-void pump_redis_load(struct pump *pu);  /* the scripts, again */
-void pump_redis_check(struct pump *pu); /* its role, again: a replica is given up */
+void pump_redis_load(struct pump *pu);                 /* the scripts, again */
+void pump_redis_check(struct pump *pu);                /* its role, again: a replica is given up */
+struct slice *pump_argv(struct pump *pu, size_t argc); /* pu->argv, with room for so many */
 void pump_eval(struct pump *pu, enum script which, redis_reply_fn *fn, void *arg, int argc,
                const struct slice *argv); /* argv: number of keys, keys, arguments */
 

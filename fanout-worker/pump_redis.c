@@ -114,6 +114,15 @@ void pump_redis_connect(struct pump *pu)
     must(pu->redis); /* the URL was checked at start */
 }
 
+struct slice *pump_argv(struct pump *pu, size_t argc)
+{
+    if (pu->argv_cap < argc) {
+        pu->argv_cap = argc * 2;
+        pu->argv = mem_realloc(pu->argv, pu->argv_cap * sizeof(*pu->argv));
+    }
+    return pu->argv;
+}
+
 void pump_eval(struct pump *pu, enum script which, redis_reply_fn *fn, void *arg, int argc,
                const struct slice *argv)
 {

@@ -40,3 +40,8 @@ static inline size_t decimal_print(char dst[DECIMAL_MAX], uint64_t v)
     memcpy(dst, digits + at, sizeof(digits) - at);
     return sizeof(digits) - at;
 }
+
+static inline struct slice decimal_slice(char dst[DECIMAL_MAX], uint64_t v)
+{
+    return (struct slice){dst, decimal_print(dst, v)};
+}
