@@ -71,17 +71,16 @@ static void on_swept(struct redis_conn *c, const struct redis_reply *reply, void
         log_info("beacon_swept", " rows=%lld", (long long)redis_int(reply));
 }
 
-static void on_rows(struct redis_conn *c, const struct redis_reply *reply, void *arg)
+/* What was left by workers that are no more. reply: all rows, as pump_adopt.c reads them. */
+void beacon_sweep(struct pump *pu, const struct redis_reply *reply)
 {
     struct slice argv[2 + 2 * SWEEP_ROWS] = {SLICE("1"), SLICE(KEY_BEACON)};
-    struct pump *pu = arg;
     uint64_t now = clock_mono_ms();
     int argc = 2;
 
-    (void)c;
-    pu->sweep_asked = false;
-    if (!reply || redis_type(reply) != REDIS_T_ARRAY) /* this user may not HGETALL */
+    if (pu->beat - pu->swept < SWEEP_BEATS)
         return;
+    pu->swept = pu->beat;
     for (size_t i = 0; i + 1 < redis_len(reply); i += 2) {
         struct slice field = redis_str(redis_at(reply, i));
         struct slice value = redis_str(redis_at(reply, i + 1));
@@ -94,15 +93,6 @@ static void on_rows(struct redis_conn *c, const struct redis_reply *reply, void 
     sweep_end(&pu->sweep);
     if (argc > 2)
         pump_eval(pu, SCRIPT_SWEEP, on_swept, pu, argc, argv);
-}
-
-/* What was left by workers that are no more. */
-static void sweep(struct pump *pu)
-{
-    if (pu->sweep_asked)
-        return;
-    pu->sweep_asked = true;
-    redis_cmd(pu->redis, on_rows, pu, 2, (struct slice[]){SLICE("HGETALL"), SLICE(KEY_BEACON)});
 }
 
 /* A partition of which nothing is known yet has no row: edges would take zeros, or the numbers of
@@ -159,8 +149,6 @@ void beacon_beat(struct pump *pu)
         return;
     argc = put_rows(pu, (size_t)pu->owned, false, &at);
     redis_cmd(pu->redis, NULL, NULL, (int)put_worker(pu, argc, at), pu->argv);
-    if (pu->beat % SWEEP_BEATS == 0)
-        sweep(pu);
 }
 
 /* Made a replica under a connection that stays: who appends nothing learns it here. */

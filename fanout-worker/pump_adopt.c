@@ -154,6 +154,7 @@ static void on_all(struct redis_conn *c, const struct redis_reply *reply, void *
         return; /* the connection is lost, or this user may not HGETALL */
     adopt_begin(&pu->adopt, clock_mono_ms());
     look_at_all(pu, reply);
+    beacon_sweep(pu, reply);
 }
 
 static void ask_all(struct pump *pu)

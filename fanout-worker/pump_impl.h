@@ -121,8 +121,8 @@ struct pump {
     uint32_t topic_count;
     int32_t owned;
     int32_t adopted;
-    bool sweep_asked; /* the beacon is being read */
-    bool slept;       /* since turned_ms, too long */
+    uint64_t swept; /* the beat in which the beacon was swept last */
+    bool slept;     /* since turned_ms, too long */
     _Atomic bool stop;
     bool started;
     uint64_t turned_ms; /* when the loop's last round began */
@@ -221,6 +221,7 @@ bool topic_is_missing(const struct topic *t);
 void beacon_beat(struct pump *pu);
 void beacon_pulse(struct pump *pu);   /* this worker's row */
 void beacon_adopted(struct pump *pu); /* those of partitions it has adopted */
+void beacon_sweep(struct pump *pu, const struct redis_reply *reply);
 void beacon_drop_rows(struct pump *pu, const struct log_record *rec);
 void beacon_leave(struct pump *pu, redis_reply_fn *fn);
 
