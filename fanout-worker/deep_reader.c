@@ -44,20 +44,13 @@ static int open_kafka(struct deep *d)
     return 0;
 }
 
-static rd_kafka_topic_partition_list_t *list_of(const struct deep *d, const struct deep_reader *r,
-                                                int64_t offset)
+static const char *topic_of(const struct deep *d, const struct deep_reader *r)
 {
-    rd_kafka_topic_partition_list_t *l = rd_kafka_topic_partition_list_new(1);
-
-    rd_kafka_topic_partition_list_add(l, d->h->nss->v[r->topic].topic, r->partition)->offset =
-        offset;
-    return l;
+    return d->h->nss->v[r->topic].topic;
 }
 
 static void unassign(struct deep *d, struct deep_reader *r)
 {
-    rd_kafka_topic_partition_list_t *l;
-    rd_kafka_error_t *err;
     rd_kafka_message_t *m;
 
     if (!r->queue)
@@ -66,11 +59,7 @@ static void unassign(struct deep *d, struct deep_reader *r)
         rd_kafka_message_destroy(r->kept);
     r->kept = NULL;
     rd_kafka_queue_cb_event_enable(r->queue, NULL, NULL);
-    l = list_of(d, r, RD_KAFKA_OFFSET_INVALID);
-    err = rd_kafka_incremental_unassign(d->rk, l);
-    if (err)
-        rd_kafka_error_destroy(err);
-    rd_kafka_topic_partition_list_destroy(l);
+    kafka_unassign_one(d->rk, topic_of(d, r), r->partition);
     /* Or the next assignment's queue isn't empty when its first message comes, and doesn't ring. */
     while ((m = rd_kafka_consume_queue(r->queue, 0)))
         rd_kafka_message_destroy(m);
@@ -89,24 +78,17 @@ static void on_ready(rd_kafka_t *rk, void *arg)
 
 static int assign(struct deep *d, struct deep_reader *r)
 {
-    rd_kafka_topic_partition_list_t *l;
-    rd_kafka_error_t *err;
-
     unassign(d, r);
     r->seeks++;
     r->nudged = false;
     r->dry_ms = clock_mono_ms();
-    r->queue = rd_kafka_queue_get_partition(d->rk, d->h->nss->v[r->topic].topic, r->partition);
+    r->queue = rd_kafka_queue_get_partition(d->rk, topic_of(d, r), r->partition);
     if (!r->queue)
         return -EIO;
     rd_kafka_queue_forward(r->queue, NULL); /* before the assignment, see source_kafka.c */
     rd_kafka_queue_cb_event_enable(r->queue, on_ready, d);
-    l = list_of(d, r, r->asked);
-    err = rd_kafka_incremental_assign(d->rk, l);
-    rd_kafka_topic_partition_list_destroy(l);
-    if (!err)
+    if (kafka_assign_one(d->rk, topic_of(d, r), r->partition, r->asked) == 0)
         return 0;
-    rd_kafka_error_destroy(err);
     unassign(d, r);
     return -EIO;
 }
@@ -165,8 +147,8 @@ static int nudge(struct deep *d, const struct deep_reader *r)
 {
     int64_t low;
 
-    return kafka_ask_offset(d->rk, d->h->nss->v[r->topic].topic, r->partition,
-                            RD_KAFKA_OFFSET_BEGINNING, NUDGE_MS, &low)
+    return kafka_ask_offset(d->rk, topic_of(d, r), r->partition, RD_KAFKA_OFFSET_BEGINNING,
+                            NUDGE_MS, &low)
                ? -EIO
                : 0;
 }

@@ -71,31 +71,15 @@ static struct slot *slot_get(struct source_kafka *sk, struct source_id id)
     return sl;
 }
 
-static rd_kafka_topic_partition_list_t *list_of(const struct source_kafka *sk, struct source_id id,
-                                                int64_t offset)
-{
-    rd_kafka_topic_partition_list_t *l = rd_kafka_topic_partition_list_new(1);
-
-    rd_kafka_topic_partition_list_add(l, topic_name(sk, id.topic), id.partition)->offset = offset;
-    return l;
-}
-
 static void slot_close(struct source_kafka *sk, struct slot *sl)
 {
-    rd_kafka_topic_partition_list_t *l;
-    rd_kafka_error_t *err;
-
     if (!sl->queue)
         return;
     list_del(&sl->hot);
     rd_kafka_queue_io_event_enable(sl->queue, -1, NULL, 0);
     rd_kafka_queue_destroy(sl->queue);
     sl->queue = NULL;
-    l = list_of(sk, sl->id, RD_KAFKA_OFFSET_INVALID);
-    err = rd_kafka_incremental_unassign(sk->rk, l);
-    if (err) /* not ours any more: what was wanted */
-        rd_kafka_error_destroy(err);
-    rd_kafka_topic_partition_list_destroy(l);
+    kafka_unassign_one(sk->rk, topic_name(sk, sl->id.topic), sl->id.partition);
 }
 
 static void kafka_stop(struct source *s, struct source_id id)
@@ -111,8 +95,6 @@ static int kafka_start(struct source *s, struct source_id id, int64_t offset, vo
 {
     struct source_kafka *sk = self_of(s);
     struct slot *sl = slot_get(sk, id);
-    rd_kafka_topic_partition_list_t *l;
-    rd_kafka_error_t *err;
 
     slot_close(sk, sl);
     sl->queue = rd_kafka_queue_get_partition(sk->rk, topic_name(sk, id.topic), id.partition);
@@ -123,11 +105,7 @@ static int kafka_start(struct source *s, struct source_id id, int64_t offset, vo
     /* Before the assignment: the library leaves a queue alone whose forwarding we have set. */
     rd_kafka_queue_forward(sl->queue, NULL);
     rd_kafka_queue_io_event_enable(sl->queue, sk->pipe_wr, &sl->index, sizeof(sl->index));
-    l = list_of(sk, id, offset);
-    err = rd_kafka_incremental_assign(sk->rk, l);
-    rd_kafka_topic_partition_list_destroy(l);
-    if (err) {
-        rd_kafka_error_destroy(err);
+    if (kafka_assign_one(sk->rk, topic_name(sk, id.topic), id.partition, offset) < 0) {
         slot_close(sk, sl);
         return -EAGAIN;
     }
@@ -361,24 +339,30 @@ void source_kafka_free(struct source_kafka *sk)
     free(sk);
 }
 
-static void kafka_close(struct source *s)
+static void leave_group(struct source_kafka *sk)
 {
-    struct source_kafka *sk = self_of(s);
     uint64_t end = clock_mono_ms() + CLOSE_MS;
-    rd_kafka_error_t *err;
+    rd_kafka_error_t *err = rd_kafka_consumer_close_queue(sk->rk, sk->main_queue);
     rd_kafka_message_t *m;
 
-    sk->closing = true;
-    for (size_t i = 0; i < sk->count; i++)
-        slot_close(sk, sk->slots[i]);
-    err = sk->spare ? NULL : rd_kafka_consumer_close_queue(sk->rk, sk->main_queue);
     if (err)
         rd_kafka_error_destroy(err);
-    while (!sk->spare && !rd_kafka_consumer_closed(sk->rk) && clock_mono_ms() < end) {
+    while (!rd_kafka_consumer_closed(sk->rk) && clock_mono_ms() < end) {
         m = rd_kafka_consumer_poll(sk->rk, 20);
         if (m)
             rd_kafka_message_destroy(m);
     }
+}
+
+static void kafka_close(struct source *s)
+{
+    struct source_kafka *sk = self_of(s);
+
+    sk->closing = true;
+    for (size_t i = 0; i < sk->count; i++)
+        slot_close(sk, sk->slots[i]);
+    if (!sk->spare)
+        leave_group(sk);
     source_kafka_free(sk);
 }
 

@@ -34,6 +34,10 @@ void kafka_group(const struct worker_conf *conf, char *dst, size_t size);
  * librdkafka's error. @thread any but pump */
 int kafka_ask_offset(struct rd_kafka_s *rk, const char *topic, int32_t partition, int64_t which,
                      int ms, int64_t *ret);
+/* Adds one partition to what the handle reads, from `offset` on; takes it out. 0, -EAGAIN.
+ * @thread any */
+int kafka_assign_one(struct rd_kafka_s *rk, const char *topic, int32_t partition, int64_t offset);
+void kafka_unassign_one(struct rd_kafka_s *rk, const char *topic, int32_t partition);
 /* A message's bytes as a record; borrowed. */
 void kafka_record_of(const struct rd_kafka_message_s *m, struct source_record *ret);
 

@@ -2,7 +2,7 @@
 /*
  * source_kafka_conf.c: the configuration of each Kafka handle: our defaults, then the user's
  * properties, then what exactness rests on. Also: librdkafka's log lines as ours, a record, an
- * offset.
+ * offset, an assignment.
  *
  * No state. @thread any
  */
@@ -163,21 +163,48 @@ void kafka_record_of(const struct rd_kafka_message_s *m, struct source_record *r
     };
 }
 
+static rd_kafka_topic_partition_list_t *list_of(const char *topic, int32_t partition,
+                                                int64_t offset)
+{
+    rd_kafka_topic_partition_list_t *l = rd_kafka_topic_partition_list_new(1);
+
+    rd_kafka_topic_partition_list_add(l, topic, partition)->offset = offset;
+    return l;
+}
+
+int kafka_assign_one(struct rd_kafka_s *rk, const char *topic, int32_t partition, int64_t offset)
+{
+    rd_kafka_topic_partition_list_t *l = list_of(topic, partition, offset);
+    rd_kafka_error_t *err = rd_kafka_incremental_assign(rk, l);
+
+    rd_kafka_topic_partition_list_destroy(l);
+    if (err)
+        rd_kafka_error_destroy(err);
+    return err ? -EAGAIN : 0;
+}
+
+void kafka_unassign_one(struct rd_kafka_s *rk, const char *topic, int32_t partition)
+{
+    rd_kafka_topic_partition_list_t *l = list_of(topic, partition, RD_KAFKA_OFFSET_INVALID);
+    rd_kafka_error_t *err = rd_kafka_incremental_unassign(rk, l);
+
+    rd_kafka_topic_partition_list_destroy(l);
+    if (err) /* not ours any more: what was wanted */
+        rd_kafka_error_destroy(err);
+}
+
 /* Not rd_kafka_query_watermark_offsets(): up to librdkafka 2.2 it has no end while the leader is
  * down. In the protocol both ends are times: the earliest (-2) and the latest (-1). */
 int kafka_ask_offset(struct rd_kafka_s *rk, const char *topic, int32_t partition, int64_t which,
                      int ms, int64_t *ret)
 {
-    rd_kafka_topic_partition_list_t *l = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_t *tp = rd_kafka_topic_partition_list_add(l, topic, partition);
-    rd_kafka_resp_err_t err;
+    rd_kafka_topic_partition_list_t *l = list_of(topic, partition, which);
+    rd_kafka_resp_err_t err = rd_kafka_offsets_for_times(rk, l, ms);
 
-    tp->offset = which;
-    err = rd_kafka_offsets_for_times(rk, l, ms);
     if (!err)
-        err = tp->err;
+        err = l->elems[0].err;
     if (!err)
-        *ret = tp->offset;
+        *ret = l->elems[0].offset;
     rd_kafka_topic_partition_list_destroy(l);
     return err;
 }
