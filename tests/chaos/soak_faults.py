@@ -47,28 +47,33 @@ def _start_after_term(node):
     return code == 0
 
 
+def _node(region, fault):
+    """The worker or the edge that it is made to."""
+    return getattr(region, fault.kind.partition(".")[0] + "s")[fault.target]
+
+
 def worker_kill_begin(region, fault):
-    return _kill(region.workers[fault.target])
+    return _kill(_node(region, fault))
 
 
 def worker_kill_end(region, fault):
-    region.workers[fault.target].launch()
+    _node(region, fault).launch()
 
 
 def worker_stop_begin(region, fault):
-    return _stop(region.workers[fault.target])
+    return _stop(_node(region, fault))
 
 
 def worker_stop_end(region, fault):
-    region.workers[fault.target].sigcont()
+    _node(region, fault).sigcont()
 
 
 def worker_restart_begin(region, fault):
-    _term(region.workers[fault.target])
+    _term(_node(region, fault))
 
 
 def worker_restart_end(region, fault):
-    return _start_after_term(region.workers[fault.target])
+    return _start_after_term(_node(region, fault))
 
 
 def worker_second_owner_begin(region, fault):
@@ -80,28 +85,9 @@ def worker_second_owner_end(region, fault):
     return region.second.stop() == 0 and attached > 0
 
 
-def edge_kill_begin(region, fault):
-    return _kill(region.edges[fault.target])
-
-
-def edge_kill_end(region, fault):
-    region.edges[fault.target].launch()
-
-
-def edge_stop_begin(region, fault):
-    return _stop(region.edges[fault.target])
-
-
-def edge_stop_end(region, fault):
-    region.edges[fault.target].sigcont()
-
-
-def edge_restart_begin(region, fault):
-    _term(region.edges[fault.target])
-
-
-def edge_restart_end(region, fault):
-    return _start_after_term(region.edges[fault.target])
+edge_kill_begin, edge_kill_end = worker_kill_begin, worker_kill_end
+edge_stop_begin, edge_stop_end = worker_stop_begin, worker_stop_end
+edge_restart_begin, edge_restart_end = worker_restart_begin, worker_restart_end
 
 
 def edge_kill_all_begin(region, fault):

@@ -14,6 +14,7 @@ storm.resume_max in its body.
 
 import contextlib
 import json
+import re
 import signal
 import subprocess
 import time
@@ -22,6 +23,8 @@ import pytest
 from matrix import NOTHING, OWN, sees_of
 
 from harness.loadgen import Runner
+from harness.node import Nodes
+from harness.topics import Topics
 from harness.util import WaitError, free_port, scaled, wait_until
 
 PAUSE_UNSEEN = 2  # seconds: no more than a busy machine's own
@@ -219,3 +222,17 @@ def small_disk(path, size="64k"):
         yield path
     finally:
         subprocess.run(["umount", "-l", str(path)], stdin=subprocess.DEVNULL, check=True)
+
+
+@contextlib.contextmanager
+def storm_on(broker, redis, directory, request):
+    """A Storm on a broker (or a cluster) of the row's own."""
+    topics = Topics(broker.bootstrap)
+    topic = topics.create(re.sub(r"[^\w]", "-", request.node.name), partitions=4)
+    nodes = Nodes(directory / "nodes", broker, redis)
+    it = Storm(nodes, topics, topic, broker, redis, directory, request.node.name)
+    yield it
+    it.end()
+    request.node.user_properties.append(("row", it.row))
+    accidents = nodes.finish()
+    assert not accidents, "\n".join(accidents)

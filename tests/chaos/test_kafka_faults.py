@@ -10,12 +10,10 @@ import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import NewTopic
 from crowd import KEYS, Crowd, another_log, produce, told_once_and_resumed
-from storm import Storm
+from storm import storm_on
 
-from harness.node import Nodes
 from harness.oracle import read_topic
 from harness.region import Region
-from harness.topics import Topics
 from harness.util import wait_until
 
 
@@ -23,16 +21,9 @@ from harness.util import wait_until
 def storm3(trio, redis, tmp_path, request):
     """A Storm on three brokers; they are all there at its beginning."""
     trio.start()
-    topics = Topics(trio.bootstrap)
-    topic = topics.create(request.node.name.replace("[", "-").replace("]", ""), partitions=4)
-    wait_until(lambda: trio.in_sync(topic) == 3, "three replicas of each partition", 30)
-    nodes = Nodes(tmp_path / "nodes", trio, redis)
-    it = Storm(nodes, topics, topic, trio, redis, tmp_path, request.node.name)
-    yield it
-    it.end()
-    request.node.user_properties.append(("row", it.row))
-    accidents = nodes.finish()
-    assert not accidents, "\n".join(accidents)
+    with storm_on(trio, redis, tmp_path, request) as it:
+        wait_until(lambda: trio.in_sync(it.topic) == 3, "three replicas of each partition", 30)
+        yield it
 
 
 def test_broker_killed(storm3, trio):

@@ -8,12 +8,10 @@ The broker has a second listener, which it advertises at the address of a proxy.
 import re
 
 import pytest
-from storm import Storm
+from storm import storm_on
 
 from harness.kafka import Broker
-from harness.node import Nodes
 from harness.region import Region
-from harness.topics import Topics
 from harness.util import free_port, wait_until
 
 
@@ -48,15 +46,8 @@ def broker(tmp_path, ways):
 
 @pytest.fixture
 def storm2(broker, redis, tmp_path, request):
-    topics = Topics(broker.bootstrap)
-    topic = topics.create(re.sub(r"[^\w]", "-", request.node.name), partitions=4)
-    nodes = Nodes(tmp_path / "nodes", broker, redis)
-    it = Storm(nodes, topics, topic, broker, redis, tmp_path, request.node.name)
-    yield it
-    it.end()
-    request.node.user_properties.append(("row", it.row))
-    accidents = nodes.finish()
-    assert not accidents, "\n".join(accidents)
+    with storm_on(broker, redis, tmp_path, request) as it:
+        yield it
 
 
 @pytest.fixture

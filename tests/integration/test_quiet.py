@@ -120,6 +120,20 @@ async def resume(client, world, channel, position):
     return (await resume_all(client, world, {channel: position}))[channel]
 
 
+async def nothing_is_proved(world, nodes, fan):
+    """By a client of an edge that knows nothing yet; the client."""
+    client = await fan(nodes.edge(namespaces=world.space))
+    assert await resume(client, world, "quiet", world.at["quiet"][-1]) is not True
+    return client
+
+
+async def index_again(world):
+    """The next worker makes it good, and isn't kept from its work."""
+    world.worker.start()
+    await asyncio.to_thread(world.busy, 100)
+    await asyncio.to_thread(world.wait_index)
+
+
 async def test_quiet_for_longer_than_kafka_remembers(world, nodes, fan):
     world.forget(60)
     world.worker.stop()  # nobody reads deep history
@@ -167,15 +181,11 @@ async def test_an_index_that_is_gone_proves_nothing(world, nodes, fan, redis):
     world.forget(60)
     world.worker.stop()
     redis.client().delete(*world.indexes())
-    client = await fan(nodes.edge(namespaces=world.space))
-    assert await resume(client, world, "quiet", world.at["quiet"][-1]) is not True
+    client = await nothing_is_proved(world, nodes, fan)
     await client.close()
     # A new one begins where its worker begins: it knows nothing of what was before.
-    world.worker.start()
-    await asyncio.to_thread(world.busy, 100)
-    await asyncio.to_thread(world.wait_index)
-    client = await fan(nodes.edge(namespaces=world.space))
-    assert await resume(client, world, "quiet", world.at["quiet"][-1]) is not True
+    await index_again(world)
+    client = await nothing_is_proved(world, nodes, fan)
     world.say("quiet")
     (pub,) = await client.wait_pubs("quiet", 1)
     assert pub["offset"] == world.at["quiet"][-1]
@@ -193,13 +203,9 @@ async def test_an_index_nobody_can_read_proves_nothing(world, nodes, fan, redis,
             r.hset(key, "", "1 two 3")
         else:
             r.hset(key, "quiet", "0x10")
-    client = await fan(nodes.edge(namespaces=world.space))
-    assert await resume(client, world, "quiet", world.at["quiet"][-1]) is not True
+    client = await nothing_is_proved(world, nodes, fan)
     await client.close()
-    # The next worker makes it good, and isn't kept from its work.
-    world.worker.start()
-    await asyncio.to_thread(world.busy, 100)
-    await asyncio.to_thread(world.wait_index)
+    await index_again(world)
 
 
 def saved(redis, pattern):

@@ -235,30 +235,6 @@ static void a_record_is_seen_or_signalled(void **state)
 
 /* ---- the region's stream is gone; Kafka's low has passed where it began ---- */
 
-static void what_a_lost_stream_had_is_asked_of_kafka(void **state)
-{
-    struct plog *p;
-
-    (void)state;
-    rig_begin(&r, true);
-    rig_topic(&r, 1, "LogAAAA1");
-    p = rig_view(&r, "LogAAAA1")->plogs[0];
-    feed_tail(r.feed, 0, p, true);
-    p->region_from = 5;
-    atomic_store(&p->kafka_low, 8);
-    atomic_store(&p->kafka_end, 20);
-    atomic_store(&p->beacon_ms, clock_mono_ms());
-    feed_want(r.feed, 0, p, 9, 0);
-    rig_run(&r, 200);
-    assert_int_equal(p->deeps, 1);
-    feed_tail(r.feed, 0, p, false);
-    rig_end(&r); /* while it is looked for */
-}
-
-/* ---- the room for searches is shared ---- */
-
-#define SEARCHES 64 /* DEEP_MAX */
-
 static struct plog *deep_one(const struct topic_view *v, int i)
 {
     struct plog *p = v->plogs[i];
@@ -269,6 +245,28 @@ static struct plog *deep_one(const struct topic_view *v, int i)
     atomic_store(&p->beacon_ms, clock_mono_ms());
     return p;
 }
+
+static void what_a_lost_stream_had_is_asked_of_kafka(void **state)
+{
+    struct plog *p;
+
+    (void)state;
+    rig_begin(&r, true);
+    rig_topic(&r, 1, "LogAAAA1");
+    p = deep_one(rig_view(&r, "LogAAAA1"), 0);
+    p->region_from = 5;
+    atomic_store(&p->kafka_low, 8);
+    atomic_store(&p->kafka_end, 20);
+    feed_want(r.feed, 0, p, 9, 0);
+    rig_run(&r, 200);
+    assert_int_equal(p->deeps, 1);
+    feed_tail(r.feed, 0, p, false);
+    rig_end(&r); /* while it is looked for */
+}
+
+/* ---- the room for searches is shared ---- */
+
+#define SEARCHES 64 /* DEEP_MAX */
 
 static void search(struct plog *p, int row)
 {
