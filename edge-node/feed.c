@@ -231,7 +231,7 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *w, int events)
             continue;
         if (atomic_load(&p->state) == PLOG_READY && feed_is_tailed(p)) {
             uint64_t seen = atomic_load(&p->beacon_ms);
-            uint64_t age = now - (seen > f->started_ms ? seen : f->started_ms);
+            uint64_t age = now - (seen > p->known_ms ? seen : p->known_ms);
             oldest = age > oldest ? age : oldest;
             tailed++;
         }
@@ -277,7 +277,6 @@ struct feed *feed_new(const struct edge_conf *conf, const struct namespaces *nss
     f->turns = turns;
     f->shards = shards;
     f->shard_count = shard_count;
-    f->started_ms = clock_mono_ms();
     f->topics = mem_zalloc(sizeof(*f->topics) * nss->count);
     for (uint32_t i = 0; i < nss->count; i++)
         f->topics[i].ns = &nss->v[i];

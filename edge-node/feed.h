@@ -32,6 +32,7 @@ enum topic_map {
 struct topic_view {
     uint64_t n;
     char log[LOG_ID_LEN + 1];
+    char was[LOG_ID_LEN + 1]; /* the log before, as far as this edge has seen one; "" = not */
     int32_t partitions;
     enum partitioner partitioner;
     enum topic_map map; /* PARTITIONER_ANY needs none: always TOPIC_MAPPED */
@@ -61,6 +62,11 @@ bool feed_is_ready(struct feed *f, char *why, size_t why_size);
 /* ---- shards, within a turn ---- */
 /* NULL: not known (yet). */
 const struct topic_view *feed_topic(const struct feed *f, uint32_t ns_index);
+/* Is `log`, which isn't feed_topic()'s, surely an older one? Another edge may know a newer log
+ * already, and send its clients here: so it is only if the topic was read after since_ms, or `log`
+ * is what this one followed. False: the topic is read again within 100 ms; the next tick may ask
+ * anew. */
+bool feed_is_old_log(struct feed *f, uint32_t ns_index, const char *log, uint64_t since_ms);
 struct plog *feed_plog(const struct feed *f, uint32_t id);
 void feed_tail(struct feed *f, int shard, struct plog *p, bool on);
 /* Asks for the page of history after pos: 0, or as PLOG_WANT_… say. Idempotent; the shard is woken

@@ -56,8 +56,11 @@ struct topic {
     _Atomic(struct topic_view *) view;
     uint64_t n;             /* the greatest seen */
     _Atomic int32_t excess; /* partitions of a log there is no room for; 0: there is. @thread any */
-    char differs[96]; /* what of the workers' configuration isn't ours: was told; "" = nothing */
-    bool asked;       /* HGETALL under way */
+    char differs[96];  /* what of the workers' configuration isn't ours: was told; "" = nothing */
+    bool asked;        /* HGETALL under way … */
+    uint64_t asked_ms; /* … since */
+    _Atomic uint64_t known_ms; /* when the last one was asked whose answer left nothing newer */
+    _Atomic bool wanted;       /* a shard wants a newer answer */
 };
 
 struct feed {
@@ -76,7 +79,7 @@ struct feed {
     struct ev_async asked; /* shards */
     struct ev_async stop;
     struct ev_timer tick; /* 100 ms */
-    uint64_t ticks, started_ms;
+    uint64_t ticks;
 
     struct link control; /* topics, beacon, CLIENT UNBLOCK */
     struct link history; /* pages */

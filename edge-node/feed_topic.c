@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * feed_topic.c: which log a topic is (ff:topic:<name>, every second; every 100 ms until known), and
+ * feed_topic.c: which log a topic is (ff:topic:<name>, every second; every 100 ms until known, or
+ * while a client's cursor may be of a newer one), and
  * the beacon (every 300 ms): where Kafka ends, and how old that knowledge is on our own clock.
  *
  * A topic's view is replaced as a whole when its log changes; the old log's plogs become GONE, and
@@ -40,6 +41,7 @@ static void add_plogs(struct feed *f, struct topic_view *v)
             id++;
         must(id < FEED_PLOGS_MAX);
         v->plogs[i] = plog_new(v->log, i, id, f->shard_count);
+        v->plogs[i]->known_ms = clock_mono_ms();
         atomic_store(&f->plogs[id], v->plogs[i]);
         if (id >= f->plog_top)
             f->plog_top = id + 1;
@@ -182,6 +184,8 @@ static void view_replace(struct feed *f, struct topic *t, const struct topic_vie
 
     if (hash->partitions <= room(f)) {
         v = view_new(hash);
+        if (old)
+            memcpy(v->was, old->log, sizeof(v->was));
         add_plogs(f, v);
         log_info("topic", " topic=%s log=%s partitions=%d", log_value(slice_of(t->ns->topic)),
                  v->log, (int)v->partitions);
@@ -206,6 +210,7 @@ static void view_change(struct feed *f, struct topic *t, const struct topic_view
         view_replace(f, t, hash);
     } else if (old->map != hash->map || old->n != hash->n) {
         v = view_new(hash);
+        memcpy(v->was, old->was, sizeof(v->was));
         memcpy(v->plogs, old->plogs, sizeof(v->plogs[0]) * (size_t)v->partitions);
         atomic_store(&t->view, v);
         turns_retire(f->turns, old, free);
@@ -231,6 +236,21 @@ static void on_topic(struct redis_conn *c, const struct redis_reply *r, void *ar
         return;
     t->n = hash.n;
     view_change(f, t, &hash);
+    atomic_store(&t->known_ms, t->asked_ms);
+}
+
+bool feed_is_old_log(struct feed *f, uint32_t ns_index, const char *log, uint64_t since_ms)
+{
+    struct topic *t = &f->topics[ns_index];
+    uint64_t known_ms = atomic_load(&t->known_ms); /* before the view: it may change now */
+    const struct topic_view *v = feed_topic(f, ns_index);
+
+    if (v && !strcmp(v->log, log))
+        return false; /* it came in this very moment */
+    if (known_ms > since_ms || (v && !strcmp(v->was, log)))
+        return true;
+    atomic_store(&t->wanted, true);
+    return false;
 }
 
 void feed_topics_poll(struct feed *f)
@@ -243,9 +263,11 @@ void feed_topics_poll(struct feed *f)
         struct topic *t = &f->topics[i];
         struct question *q;
         bool known = atomic_load(&t->view) || atomic_load(&t->excess);
-        if (t->asked || (known && f->ticks % 10))
+        if (t->asked || (known && f->ticks % 10 && !atomic_load(&t->wanted)))
             continue;
         t->asked = true;
+        atomic_store(&t->wanted, false); /* before the time: who wants it now is answered by it */
+        t->asked_ms = clock_mono_ms();
         q = mem_alloc(sizeof(*q));
         *q = (struct question){.f = f, .t = t};
         redis_cmd(f->control.conn, on_topic, q, 2,

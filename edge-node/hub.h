@@ -164,7 +164,7 @@ struct hub {
 
     struct list asking;  /* tails: this turn asked something of their last-position indexes */
     struct list todo;    /* waiters to try in the next turn */
-    struct list waiting; /* waiters whose topic is not known */
+    struct list waiting; /* waiters whose topic is not known, or may have a newer log */
     struct list due;     /* waiters that are owed an answer, by time */
     struct list slow;    /* slow ones that end at their due_ms */
     struct list dirty;   /* sessions with output or reading to resume */

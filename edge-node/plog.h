@@ -139,6 +139,7 @@ struct plog {
     struct plog_seg *oldest;
     size_t bytes, bytes_counted; /* of segments, pages, buckets; as last added to feed's sum */
     struct feed_group *group;    /* the connection that tails it; NULL: none */
+    uint64_t known_ms;           /* since when its log is known here */
     uint64_t idle_ms;            /* since when nobody tails it; 0: somebody does */
     struct beacon_seen {
         uint64_t who, counter, ms; /* hash of the writer's name; its greatest; when it grew */

@@ -186,6 +186,14 @@ bool sub_is_of_log(const struct sub *sub)
     return sub->recover && !sub->foreign && !strcmp(sub->epoch, sub->w.ch->tail->p->log);
 }
 
+/* Its epoch may be that of a log which another edge knows already, and this one not yet: told now,
+ * its client would be sent back to the log before, and told again. */
+static bool may_be_newer(const struct hub *h, const struct sub *sub)
+{
+    return sub->recover && !sub->foreign && !sub_is_of_log(sub) &&
+           !feed_is_old_log(h->feed, sub->w.ch->ns->index, sub->epoch, sub->w.due_ms - ANSWER_MS);
+}
+
 static bool beacon_is_fresh(const struct hub *h, const struct plog *p)
 {
     uint64_t seen = atomic_load(&p->beacon_ms);
@@ -274,6 +282,10 @@ static bool begin(struct hub *h, struct sub *sub)
         answer(sub, false, 0);
         return true;
     }
+    if (may_be_newer(h, sub)) {
+        waiter_move(&sub->w, &h->waiting);
+        return false;
+    }
     if (sub_wants_latest(sub) && (sub->pos <= t->cursor || !sub_is_of_log(sub)))
         return begin_latest(sub);
     if (!sub_is_of_log(sub))
@@ -336,7 +348,7 @@ static void sub_expire(struct hub *h, struct waiter *w)
     struct tail *t = sub->w.ch->tail;
     bool server = sub->server;
 
-    if (!t || !t->ready || !(sub_is_of_log(sub) || sub_wants_latest(sub)))
+    if (!t || !t->ready || may_be_newer(h, sub) || !(sub_is_of_log(sub) || sub_wants_latest(sub)))
         fail(sub, ERROR_INTERNAL, NULL);
     else if (!take_cursor(sub) || sub->pos <= t->cursor)
         expire_behind(h, sub);

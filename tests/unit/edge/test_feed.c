@@ -38,6 +38,73 @@ static void a_log_ends_while_a_shard_begins_to_tail_it(void **state)
     rig_end(&r);
 }
 
+/* What a client says of a log that this edge doesn't know is judged by what Redis says after that;
+ * and sooner than the topic would be read anyway. */
+static void an_unknown_log_is_asked_about(void **state)
+{
+    uint64_t since;
+
+    (void)state;
+    rig_begin(&r, true);
+    rig_topic(&r, 1, "LogAAAA1");
+    rig_view(&r, "LogAAAA1");
+    since = clock_mono_ms();
+    assert_false(feed_is_old_log(r.feed, 0, "LogAAAA2", since));
+    rig_topic(&r, 2, "LogAAAA2"); /* it is a newer one */
+    rig_run(&r, 250);
+    assert_string_equal(feed_topic(r.feed, 0)->log, "LogAAAA2");
+    assert_false(feed_is_old_log(r.feed, 0, "LogAAAA2", since)); /* it came meanwhile */
+    since = clock_mono_ms();
+    assert_true(feed_is_old_log(r.feed, 0, "LogAAAA1", since)); /* what it followed */
+    assert_false(feed_is_old_log(r.feed, 0, "LogAAAA0", since));
+    rig_run(&r, 250);
+    assert_true(feed_is_old_log(r.feed, 0, "LogAAAA0", since));
+    since = clock_mono_ms();
+    assert_false(feed_is_old_log(r.feed, 0, "LogAAAA0", since));
+    rig_cmd(&r, "HSET ff:topic:t n 1 log LogAAAA1"); /* Redis went back: not the newest */
+    rig_run(&r, 250);
+    assert_false(feed_is_old_log(r.feed, 0, "LogAAAA0", since));
+    rig_end(&r);
+}
+
+static void expect_upto(struct plog *p, uint64_t upto)
+{
+    for (uint64_t end = clock_mono_ms() + WAIT_MS; clock_mono_ms() < end;) {
+        if (atomic_load(&p->state) == PLOG_READY && plog_view(p).upto == upto)
+            return;
+        ev_run(r.loop, EVRUN_ONCE);
+    }
+    fail_msg("upto is %llu, not %llu", (unsigned long long)plog_view(p).upto,
+             (unsigned long long)upto);
+}
+
+/* The beacon of a log that has just begun hasn't moved yet: that is no reason to reconnect. */
+static void a_new_logs_beacon_is_not_stale(void **state)
+{
+    struct plog *p;
+
+    (void)state;
+    rig_begin(&r, true);
+    rig_topic(&r, 1, "LogAAAA1");
+    rig_entry(&r, "LogAAAA1", 1, "a");
+    rig_entry(&r, "LogAAAA2", 1, "a");
+    p = rig_view(&r, "LogAAAA1")->plogs[0];
+    feed_tail(r.feed, 0, p, true);
+    expect_upto(p, 1);
+    rig_run(&r, 3300);
+    assert_true(r.feed->relinked_ms); /* nobody writes a beacon */
+    r.feed->relinked_ms = 0;
+    rig_topic(&r, 2, "LogAAAA2");
+    feed_tail(r.feed, 0, p, false);
+    p = rig_view(&r, "LogAAAA2")->plogs[0];
+    feed_tail(r.feed, 0, p, true);
+    expect_upto(p, 1);
+    rig_run(&r, 500);
+    assert_int_equal(r.feed->relinked_ms, 0);
+    feed_tail(r.feed, 0, p, false);
+    rig_end(&r);
+}
+
 /* At the end the shards close their clients when feed has ended already. */
 static void shards_let_go_after_feeds_end(void **state)
 {
@@ -55,17 +122,6 @@ static void shards_let_go_after_feeds_end(void **state)
         feed_tail(r.feed, 0, p, false);
         rig_end(&r);
     }
-}
-
-static void expect_upto(struct plog *p, uint64_t upto)
-{
-    for (uint64_t end = clock_mono_ms() + WAIT_MS; clock_mono_ms() < end;) {
-        if (atomic_load(&p->state) == PLOG_READY && plog_view(p).upto == upto)
-            return;
-        ev_run(r.loop, EVRUN_ONCE);
-    }
-    fail_msg("upto is %llu, not %llu", (unsigned long long)plog_view(p).upto,
-             (unsigned long long)upto);
 }
 
 /* Nobody tailed it for a while, and Redis went back meanwhile: who holds a cursor above the
@@ -388,6 +444,8 @@ int main(void)
     const struct CMUnitTest list[] = {
         TEST(a_log_ends_while_a_shard_begins_to_tail_it),
         TEST(shards_let_go_after_feeds_end),
+        TEST(an_unknown_log_is_asked_about),
+        TEST(a_new_logs_beacon_is_not_stale),
         TEST(a_plogs_end_never_goes_back),
         TEST(an_older_beacon_is_no_sign_of_life),
         TEST(shards_take_turns_with_pages),

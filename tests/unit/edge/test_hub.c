@@ -174,6 +174,40 @@ static void test_epochs(void **state)
     end();
 }
 
+/* The client may come from an edge that knows a newer log: only a reading of the topic that is
+ * younger than its command can tell. */
+static void test_epoch_of_a_log_not_seen_yet(void **state)
+{
+    static const char subscribe[] =
+        "{\"id\":2,\"subscribe\":{\"channel\":\"a\",\"recover\":true,\"epoch\":\"LogAAAAB\","
+        "\"offset\":5}}";
+
+    (void)state;
+    begin(100);
+    x.feed.late = true;
+    fake_say(&x, &c, subscribe);
+    fake_pass(&x, 300);
+    assert_string_equal(take_text(&c), "");
+    x.feed.late = false; /* it was read: there is none */
+    fake_pass(&x, 100);
+    assert_string_equal(take_text(&c), "{\"id\":2,\"subscribe\":{" HEAD
+                                       ",\"offset\":100,\"was_recovering\":true}}\n");
+    say_expect("{\"id\":3,\"unsubscribe\":{\"channel\":\"a\"}}", "{\"id\":3,\"unsubscribe\":{}}\n");
+    x.feed.late = true; /* Redis doesn't answer */
+    fake_say(&x, &c, subscribe);
+    fake_pass(&x, 2100);
+    assert_string_equal(take_text(&c), ERROR_100);
+    fake_say(&x, &c, subscribe);
+    fake_pass(&x, 300);
+    fake_new_log(&x, 5);
+    fake_pass(&x, 100);
+    assert_string_equal(take_text(&c), ERROR_100); /* temporary: now its cursor is known */
+    fake_say(&x, &c, subscribe);
+    fake_settle(&x);
+    assert_non_null(strstr(take_text(&c), "\"recovered\":true"));
+    end();
+}
+
 static void test_epoch_without_offset(void **state)
 {
     const char *text;
@@ -298,6 +332,7 @@ int main(void)
         cmocka_unit_test(test_ahead_of_region),
         cmocka_unit_test(test_beyond_kafkas_end),
         cmocka_unit_test(test_epochs),
+        cmocka_unit_test(test_epoch_of_a_log_not_seen_yet),
         cmocka_unit_test(test_epoch_without_offset),
         cmocka_unit_test(test_no_topic),
         cmocka_unit_test(test_topic_comes_late),
