@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Workers die, sleep, are started again in the middle of batches, or two believe they own a partition."""
 
+import contextlib
+import os
 import signal
 
 import pytest
@@ -68,14 +70,26 @@ def test_worker_sigstop_longer_than_its_session(storm):
     assert storm.row["pause_s"] <= scaled(2)  # adopted as after a SIGKILL, and two rebalances
 
 
+@contextlib.contextmanager
+def redis_asleep(storm):
+    """It reads and answers nothing; what is sent to it meanwhile, it does afterwards."""
+    pid = storm.redis.process.pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
 def test_worker_restarts_in_the_middle_of_batches(storm):
     # A member with a name takes its partitions again at once, without waiting for its session's end.
     worker = storm.worker(kafka={"group.instance.id": "one"}, batch_records=5, inflight_batches=16)
     storm.edges(2)
     with storm.load("worker: SIGKILL and restart in the middle of pipelined batches, four times", rate=500):
         for _ in range(4):
-            worker.wait_metric("fanfare_worker_inflight_bytes", 1, 20)
-            assert worker.kill() == -signal.SIGKILL
+            with redis_asleep(storm):
+                worker.wait_metric("fanfare_worker_inflight_bytes", 1, 20)
+                assert worker.kill() == -signal.SIGKILL
             worker.start(40)
             worker.wait_metric(RUNNING, 4, 40)
 
