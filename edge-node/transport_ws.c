@@ -350,6 +350,8 @@ static int writeable(struct lws *wsi, struct ws_conn *c)
 
 static void closed(struct lws *wsi, struct ws_conn *c)
 {
+    if (!c->wsi) /* its upgrade was refused: it never was a connection */
+        return;
     shard_touch(shard_of(wsi));
     tell_end(c);
     ws_reader_done(&c->reader);

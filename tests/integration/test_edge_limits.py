@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every bound that a client can meet, and how it is told: close codes and errors."""
 
+import asyncio
 import time
 
 import pytest
@@ -96,6 +97,40 @@ async def test_too_many_history_requests_at_once(edges, fake_log, fan):
     replies = await client.batch([{"history": {"channel": f"c{i}"}} for i in range(12)])
     codes = [r.get("error", {}).get("code") for r in replies]
     assert codes.count(111) == 4 and codes.count(None) == 8
+
+
+HERE, ELSEWHERE = "https://here.example", "https://elsewhere.example"
+REFUSED = [
+    ("/nowhere", HERE, 404),
+    ("/", HERE, 404),
+    ("/health/live", HERE, 404),
+    ("/connection/websocket?format=protobuf", HERE, 400),
+    ("/connection/websocket?cf_protocol=protobuf", HERE, 400),
+    ("/connection/websocket", ELSEWHERE, 403),
+]
+
+
+async def upgrade(edge, path, origin):
+    """The status of an upgrade's answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+    writer.write(
+        f"GET {path} HTTP/1.1\r\nHost: edge\r\nOrigin: {origin}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+    )
+    status = int((await reader.readline()).split()[1])
+    writer.close()
+    return status
+
+
+async def test_upgrades_that_are_refused(edges, fake_log, fan):
+    """Each with its status; the edge serves on."""
+    edge = edges(origins=[HERE])
+    for path, origin, status in REFUSED:
+        assert await upgrade(edge, path, origin) == status, path
+    client = await fan(edge, origin=HERE)
+    await client.subscribe("a")
+    fake_log.append([("a", 1)])
+    await client.wait_pubs("a", 1)
 
 
 async def test_no_memory_for_more_clients(edges, fake_log):
