@@ -125,6 +125,11 @@ MATRIX = [
         ["test_compacted_topic"],
     ),
     ("Kafka: records deleted under the worker", LOST, ["test_records_deleted_under_a_worker"]),
+    (
+        "Kafka: records deleted under a deep read",
+        "told: the lost range, unless they were read already",
+        ["test_records_deleted_under_a_deep_read"],
+    ),
     ("Kafka: transactions aborted, control records", NOTHING, ["test_transactions_aborted"]),
     ("registry topic: missing", NOTHING, ["test_registry_is_deleted_under_running_workers"]),
     ("registry topic: unwritable", "nothing: the worker refuses", ["test_registry_cannot_be_written"]),
