@@ -63,8 +63,9 @@ files() {
     fi
 }
 
-# The virtual environment, one per content of requirements.txt.
+# venv_dir [bench]: the virtual environment, one per content of requirements.txt; the benchmarks' has theirs too.
 venv_dir() {
     printf '%s/venv-%s' "$CACHE" \
-        "$( (cat tests/integration/requirements.txt && /usr/bin/env python3 -V) | sha256sum | cut -c1-12)"
+        "$( (cat tests/integration/requirements.txt ${1:+"tests/$1/requirements.txt"} && /usr/bin/env python3 -V) |
+            sha256sum | cut -c1-12)"
 }

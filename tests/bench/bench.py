@@ -1,10 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""./dev bench [NAME …|all] [--quick] [--json FILE]
+"""./dev bench [NAME …|all] [--quick] [--json FILE] [--compare OLD.json]
 
-Prints each figure beside its target: the median, the target, met or not, and the spread over all
+Prints each figure beside its reach: the median, the reach, met or not, and the 95 % interval over all
 pairs or runs. Exit 1 if one is not met, 3 if one could not be measured. Ratios and CPU time are
 compared, not wall time, so that a busy machine moves the figures little; still, close other programs.
+
+--compare judges by another run's figures instead: exit 1 if a ratio or a count of instructions is more
+than 25 % worse than there.
 """
 
 import argparse
@@ -21,6 +24,7 @@ import traceback
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integration"))
 
 # ruff: noqa: E402 (these need the path above)
+import compare
 import deep
 import delivery
 import latency
@@ -29,6 +33,7 @@ import memory
 import slow
 import storm
 import worker
+from figure import Figure, Series
 
 from harness.kafka import Broker
 from harness.topics import Topics
@@ -63,7 +68,8 @@ class Options:
 
 
 def measure_all(names, options, directory):
-    figures, failed = [], []
+    """(figures, series, names of benches that failed)"""
+    figures, series, failed = [], [], []
     for name in names:
         began = time.monotonic()
         try:
@@ -75,11 +81,32 @@ def measure_all(names, options, directory):
             print(f"{name}: could not be measured", flush=True)
             failed.append(name)
             continue
-        for figure in found:
+        own = [f for f in found if isinstance(f, Figure)]
+        for figure in own:
             print(figure.line(), flush=True)
         print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
-        figures += found
-    return figures, failed
+        figures += own
+        series += [s for s in found if isinstance(s, Series)]
+    return figures, series, failed
+
+
+def write_json(path, environment, args, measured):
+    figures, series, failed = measured
+    found = {"environment": environment, "quick": args.quick, "failed": failed}
+    found["figures"] = [f.as_json() for f in figures]
+    found["series"] = [s.as_json() for s in series]
+    pathlib.Path(path).write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+
+
+def verdict(args, figures, failed):
+    """Prints the last line; returns the exit code."""
+    if args.compare:
+        worse = compare.compare(args.compare, figures)
+        print(f"bench: {len(figures) - len(worse)} as good, {len(worse)} worse, {len(failed)} failed")
+        return 3 if failed else 1 if worse else 0
+    missed = [f for f in figures if not f.met]
+    print(f"bench: {len(figures) - len(missed)} met, {len(missed)} not met, {len(failed)} failed")
+    return 3 if failed else 1 if missed else 0
 
 
 def main():
@@ -87,6 +114,7 @@ def main():
     parser.add_argument("which", nargs="*", metavar="bench", help=f"{', '.join(BENCHES)} or all")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs: under 5 min")
     parser.add_argument("--json", metavar="FILE", help="the figures, for machines")
+    parser.add_argument("--compare", metavar="OLD", help="judge by the figures of that file")
     parser.add_argument("--keep", action="store_true", help="keep logs and configurations")
     args = parser.parse_args()
     unknown = set(args.which) - set(BENCHES) - {"all"}
@@ -106,14 +134,10 @@ def main():
             print(f"kept: {directory}")
         else:
             stack.callback(shutil.rmtree, directory, ignore_errors=True)
-        figures, failed = measure_all(names, Options(args, directory, stack), directory)
+        measured = measure_all(names, Options(args, directory, stack), directory)
     if args.json:
-        found = {"environment": environment, "quick": args.quick, "failed": failed}
-        found["figures"] = [f.as_json() for f in figures]
-        pathlib.Path(args.json).write_text(json.dumps(found, indent=1) + "\n")
-    missed = [f"{f.bench}: {f.name}" for f in figures if not f.met]
-    print(f"bench: {len(figures) - len(missed)} met, {len(missed)} not met, {len(failed)} failed")
-    return 3 if failed else 1 if missed else 0
+        write_json(args.json, environment, args, measured)
+    return verdict(args, measured[0], measured[2])
 
 
 if __name__ == "__main__":

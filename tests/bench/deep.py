@@ -13,7 +13,8 @@ same topic in the same run; CPU a position of worker, Redis and edge, the first 
 import statistics
 import subprocess
 
-from measure import LOAD_CPU, Figure, Talker, cpu_seconds, tool
+from figure import Figure
+from measure import LOAD_CPU, Talker, cpu_seconds, tool
 from storm import drop_segments
 
 from harness.node import Nodes
@@ -110,9 +111,10 @@ def run(options, directory):
         return [r.cost(name) for r in results]
 
     bare = statistics.median(r.bare[1] * 1e6 / RECORDS for r in results)
+    rates, note = [r.rate for r in results], f"bare reader {bare:.2f}"
     return [
-        Figure("deep", "thousand positions a second", [r.rate for r in results], 300, "k/s", at_least=True),
-        Figure("deep", "worker CPU a position", cost("worker"), 2, "µs", note=f"bare reader {bare:.2f}"),
-        Figure("deep", "Redis CPU a position", cost("redis"), 2, "µs"),
-        Figure("deep", "edge CPU a position", cost("edge"), 2, "µs"),
+        Figure("deep", "rate", "thousand positions a second", rates, "k/s", 300, at_least=True),
+        Figure("deep", "worker", "worker CPU a position", cost("worker"), "µs", 2, note=note),
+        Figure("deep", "redis", "Redis CPU a position", cost("redis"), "µs", 2),
+        Figure("deep", "edge", "edge CPU a position", cost("edge"), "µs", 2),
     ]

@@ -8,13 +8,14 @@ fed through Redis by bench_feeder. Servers run on one CPU, everything else on th
 
 import socket
 
-from measure import LOAD_CPU, SERVER_CPU, Figure, Talker, cpu_seconds, pin, tool
+from figure import Figure
+from measure import LOAD_CPU, SERVER_CPU, Talker, cpu_seconds, pin, tool
 
 from harness.node import Edge
 from harness.redis import RedisServer
 
 CHANNEL = "bench"
-TARGET = 1.5
+TARGET = 1.2
 WAIT_MS = 20000
 
 
@@ -139,7 +140,8 @@ def run(options, directory):
                     f"{k} {sorted(v)[len(v) // 2]:.2f}" for k, v in costs.items()
                 )
                 title = f"edge / bare, {clients} clients, {name}"
-                figures.append(Figure("delivery", title, ratios, TARGET, "×", note=note))
+                key = f"records-{records}"
+                figures.append(Figure("delivery", key, title, ratios, "×", TARGET, note=note))
     finally:
         fed.close()
         bare.close()

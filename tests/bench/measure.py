@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every benchmark uses: CPU time and memory of processes, children that talk in lines, figures.
+"""What every benchmark uses: CPU time and memory of processes, children that talk in lines, the environment.
 
 CPU time is the scheduler's own count in ns (schedstat), summed over a process's threads.
 """
 
 import contextlib
-import dataclasses
 import os
 import pathlib
 import platform
-import statistics
 import subprocess
 
 from harness.util import REPO, build_dir
@@ -97,40 +95,6 @@ class Talker:
         for pipe in (self.popen.stdin, self.popen.stdout):
             with contextlib.suppress(BrokenPipeError):
                 pipe.close()
-
-
-@dataclasses.dataclass
-class Figure:
-    """One measured figure beside its target; values: one for each pair or run."""
-
-    bench: str
-    name: str
-    values: list
-    target: float
-    unit: str
-    at_least: bool = False  # the target is a minimum
-    note: str = ""
-
-    @property
-    def value(self):
-        return statistics.median(self.values)
-
-    @property
-    def met(self):
-        return self.value >= self.target if self.at_least else self.value <= self.target
-
-    def line(self):
-        spread = f"{min(self.values):.4g} … {max(self.values):.4g} ({len(self.values)})"
-        bound = "≥" if self.at_least else "≤"
-        verdict = "met" if self.met else "NOT MET"
-        text = (
-            f"{self.bench:<9} {self.name:<44} {self.value:>10.4g} {self.unit:<6}"
-            f" {bound} {self.target:<8.4g} {verdict:<8} {spread}"
-        )
-        return f"{text}  {self.note}" if self.note else text
-
-    def as_json(self):
-        return dataclasses.asdict(self) | {"value": self.value, "met": self.met}
 
 
 def _first_line(*argv):

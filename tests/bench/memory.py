@@ -2,7 +2,8 @@
 """bench memory: resident bytes of an edge a plain connection, at 10,000 that sent their connect command."""
 
 from delivery import CHANNEL, Sink
-from measure import LOAD_CPU, Figure, Talker, rss_bytes, tool
+from figure import Figure
+from measure import LOAD_CPU, Talker, rss_bytes, tool
 
 from harness.node import Edge
 from harness.redis import RedisServer
@@ -40,4 +41,4 @@ def run(options, directory):
                     edge.stop()
     finally:
         redis.remove()
-    return [Figure("memory", f"edge RSS a connection at {CONNECTIONS}", values, 3.0, "KiB")]
+    return [Figure("memory", "plain", f"edge RSS a connection at {CONNECTIONS}", values, "KiB", 2.0)]

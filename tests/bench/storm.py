@@ -13,7 +13,8 @@ that of Redis and worker as the clients double; the live clients' 99th percentil
 import threading
 import time
 
-from measure import LOAD_CPU, Figure, Talker, cpu_seconds, tool
+from figure import Figure
+from measure import LOAD_CPU, Talker, cpu_seconds, tool
 
 from harness.node import Nodes
 from harness.oracle import by_channel, read_topic
@@ -163,11 +164,12 @@ def figures(source, results):
     cpu = ", ".join(f"{r.n}: {r.cpu['redis'] * 1000:.0f}/{r.cpu['worker'] * 1000:.0f}" for r in results)
     note = f"Redis/worker ms {cpu}"
     name = f"from {source}:"
-    redis_ms = last.cpu["redis"] * 1000
+    redis_ms, redis_name = last.cpu["redis"] * 1000, f"{name} Redis CPU for {last.n} clients"
+    before = f"before {last.before:.1f}"
     return [
-        Figure("storm", f"{name} {last.n} clients have all", [last.seconds], 10, "s"),
-        Figure("storm", f"{name} Redis CPU for {last.n} clients", [redis_ms], 100, "ms", note=note),
-        Figure("storm", f"{name} live p99", [last.within], 250, "ms", note=f"before {last.before:.1f}"),
+        Figure("storm", f"{source}-time", f"{name} {last.n} clients have all", [last.seconds], "s", 10),
+        Figure("storm", f"{source}-redis", redis_name, [redis_ms], "ms", 100, note=note),
+        Figure("storm", f"{source}-live", f"{name} live p99", [last.within], "ms", 250, note=before),
     ]
 
 

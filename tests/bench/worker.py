@@ -9,7 +9,8 @@ import subprocess
 import time
 
 from confluent_kafka import Consumer, TopicPartition
-from measure import Figure, cpu_seconds, tool
+from figure import Figure
+from measure import cpu_seconds, tool
 
 from harness.node import Nodes
 from harness.redis import RedisServer
@@ -78,6 +79,6 @@ def run(options, directory):
         nodes.finish()
         redis.remove()
     return [
-        Figure("worker", "thousand records a second of CPU", rates, 300.0, "k/s", at_least=True),
-        Figure("worker", "Redis CPU a record", redis_cost, 4.0, "µs"),
+        Figure("worker", "rate", "thousand records a second of CPU", rates, "k/s", 300.0, at_least=True),
+        Figure("worker", "redis", "Redis CPU a record", redis_cost, "µs", 4.0),
     ]

@@ -1,0 +1,84 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Makes docs/performance.md and its plots of docs/performance/figures.json (./dev bench all --json …).
+
+    page.py [--check]     --check: fails if the page is not what the JSON says (lint; no plots)
+
+Each section's text is its bench's docstring, so that what is said of a measurement stands beside it.
+"""
+
+import argparse
+import ast
+import json
+import pathlib
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+DOCS = HERE.parent.parent / "docs"
+PAGE, PLOTS = DOCS / "performance.md", DOCS / "performance"
+SOURCE = PLOTS / "figures.json"
+
+
+def reach_of(figure):
+    if figure["reach"] is None:
+        return ""
+    return f"{'≥' if figure['at_least'] else '≤'} {figure['reach']:.4g} {figure['unit']}"
+
+
+def row(figure):
+    low, high = figure["interval"]
+    verdict = "" if figure["reach"] is None else "met" if figure["met"] else "**not met**"
+    seen = f"{figure['value']:.4g} {figure['unit']}"
+    spread = f"{low:.4g} … {high:.4g} ({len(figure['values'])})"
+    return f"| {figure['name']} | {seen} | {spread} | {reach_of(figure)} | {verdict} |"
+
+
+def text_of(bench):
+    """(the docstring's first sentence, the rest)"""
+    doc = ast.get_docstring(ast.parse((HERE / f"{bench}.py").read_text()))
+    first, _, rest = doc.partition("\n\n")
+    return first.partition(": ")[2].replace("\n", " ") or first, rest
+
+
+def section(bench, told):
+    title, rest = text_of(bench)
+    out = [f"## {bench}: {title}", "", rest, "", f"    ./dev bench {bench}", ""]
+    out += ["| figure | seen | 95 % interval (runs) | reach | |", "| --- | --- | --- | --- | --- |"]
+    figures = [f for f in told["figures"] if f["bench"] == bench]
+    out += [row(f) for f in figures] + [""]
+    notes = [f"- {f['name']}: {f['note']}" for f in figures if f["note"]]
+    out += notes + [""] if notes else []
+    for series in told["series"]:
+        if series["bench"] == bench:
+            out += [f"![{series['title']}](performance/{bench}-{series['key']}.svg)", ""]
+    return out
+
+
+def page(told):
+    out = [(HERE / "performance.head.md").read_text().rstrip(), ""]
+    out += ["Seen in one run on:", ""]
+    out += [f"- {key}: {value}" for key, value in told["environment"].items()] + [""]
+    out += ["![Each ratio beside its reach](performance/overview.svg)", ""]
+    for bench in dict.fromkeys(f["bench"] for f in told["figures"]):
+        out += section(bench, told)
+    return "\n".join(out).rstrip() + "\n"
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="page.py", description=__doc__.split("\n\n")[0])
+    parser.add_argument("--check", action="store_true")
+    args = parser.parse_args()
+    told = json.loads(SOURCE.read_text())
+    text = page(told)
+    if args.check:
+        if PAGE.read_text() != text:
+            sys.exit("docs/performance.md differs from docs/performance/figures.json: tests/bench/page.py")
+        return
+    PAGE.write_text(text)
+    import plots  # noqa: PLC0415 (matplotlib: lint's check does without)
+
+    plots.draw(told, PLOTS)
+
+
+if __name__ == "__main__":
+    main()
