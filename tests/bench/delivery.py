@@ -26,10 +26,13 @@ def push_text(offset, size):
 
 
 class Sink(Talker):
-    """bench_sink with its running total: publish, then wait for it to arrive everywhere."""
+    """bench_sink with its running total: publish, then wait for it to arrive everywhere.
 
-    def __init__(self, address, clients, *channel):
-        super().__init__(tool("sink"), address, clients, *channel, cpu=LOAD_CPU)
+    dialect: see sink_talk.h. channel: with *N, client i has the channel with i mod N behind its name.
+    """
+
+    def __init__(self, dialect, address, clients, *channel):
+        super().__init__(tool("sink"), dialect, address, clients, *channel, cpu=LOAD_CPU)
         self.clients = clients
         self.total = 0
         if self.hear() != "ready":
@@ -130,8 +133,8 @@ def run(options, directory):
     figures = []
     try:
         with (
-            Sink(bare.address, clients) as bare_sink,
-            Sink(fed.address, clients, CHANNEL) as edge_sink,
+            Sink("bare", bare.address, clients) as bare_sink,
+            Sink("fanfare", fed.address, clients, CHANNEL) as edge_sink,
         ):
             for records, name in ((1, "one record"), (10, "ten records in a turn")):
                 n = rounds if records == 1 else max(4, rounds // 5)

@@ -35,7 +35,7 @@ def run(options, directory):
                 edge = Edge(config, directory, name=f"edge-{i}").start()
                 try:
                     before = settled(edge.pid)
-                    with Sink(edge.address, CONNECTIONS, "-"):
+                    with Sink("fanfare", edge.address, CONNECTIONS):
                         values.append((settled(edge.pid) - before) / CONNECTIONS / 1024)
                 finally:
                     edge.stop()

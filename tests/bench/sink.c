@@ -1,19 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sink.c: many WebSocket clients that only count: for the bare server and for an edge alike.
+ * sink.c: many WebSocket clients that only count: for the bare server, an edge and others alike.
  *
- *   bench_sink HOST:PORT CLIENTS [CHANNEL]
+ *   bench_sink [--tls] DIALECT HOST:PORT CLIENTS [CHANNEL[*N]]
  *
- * Without a channel it upgrades and listens; with "-" it sends the connect command only; else it
- * also subscribes to it. "ready" is printed when all are. Then, by lines on stdin:
+ * What is said to the server and counted of it is the dialect's (sink_talk.h: bare, fanfare). With
+ * *N, client i subscribes to CHANNEL followed by i mod N. "ready" is printed when all are ("ready
+ * TLSv1.3 CIPHER" with --tls). Then, by lines on stdin:
  *   wait N MS   → "got N' BYTES" once N' >= N publications came in all, or MS have passed
  *   count       → the same at once
  *   quit
- * Counted are replies that begin with {"push", in frames walked by their headers. Pings ({}) are
- * answered. @thread main
+ * BYTES are those of the connections, with TLS those it carried. @thread main
  */
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
@@ -25,23 +26,32 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/base/buf.h"
-
-#include "loadgen/wsframe.h"
+#include "tests/bench/sink_talk.h"
+#include "tests/bench/sink_tls.h"
 
 #define RX_BYTES  KIB(256)
 #define IN_FLIGHT 200 /* connections being set up at a time */
 
+enum phase {
+    HANDSHAKE, /* of TLS */
+    UPGRADE,
+    OPEN
+};
+
 struct sinker {
     int fd;
-    bool open;
-    unsigned answers; /* to connect and subscribe */
+    enum phase phase;
+    struct ssl_st *ssl; /* NULL: plain */
+    struct talk_client client;
     struct buf in;
 };
 
+static const struct talk *talk;
 static struct sinker *sinkers;
+static char **names; /* of channels; client i has the (i mod name_count)th */
+static size_t name_count;
 static size_t want, started, ready;
-static const char *channel;
+static bool with_tls;
 static struct sockaddr_in server;
 static int ep;
 static uint64_t pushes, bytes;
@@ -55,16 +65,34 @@ _Noreturn static void die(const char *what)
 
 static void send_all(const struct sinker *s, struct slice data)
 {
-    if (send(s->fd, data.p, data.n, MSG_NOSIGNAL) != (ssize_t)data.n)
+    if (s->ssl)
+        sink_tls_write(s->ssl, data);
+    else if (send(s->fd, data.p, data.n, MSG_NOSIGNAL) != (ssize_t)data.n)
         die("send");
 }
 
-static void send_text(const struct sinker *s, struct slice text)
+/* ---- setting up ----------------------------------------------------------------------------- */
+
+static void send_upgrade(struct sinker *s)
 {
     struct buf out = BUF_INIT;
-    ws_put(&out, WS_TEXT, text, 0x5a17c3e9);
+    buf_lit(&out, "GET ");
+    talk->path(&s->client, &out);
+    buf_lit(&out, " HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\n"
+                  "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n");
+    if (talk->protocol)
+        buf_printf(&out, "Sec-WebSocket-Protocol: %s\r\n", talk->protocol);
+    buf_lit(&out, "\r\n");
     send_all(s, buf_as_slice(&out));
     buf_done(&out);
+    s->phase = UPGRADE;
+}
+
+static void shake(struct sinker *s)
+{
+    if (sink_tls_shake(s->ssl))
+        send_upgrade(s);
 }
 
 static void start_one(size_t i)
@@ -75,17 +103,17 @@ static void start_one(size_t i)
     if (s->fd < 0 || connect(s->fd, (const struct sockaddr *)&server, sizeof server))
         die("connect");
     (void)setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    send_all(s, SLICE("GET /connection/websocket HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\n"
-                      "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"));
+    if (fcntl(s->fd, F_SETFL, O_NONBLOCK))
+        die("fcntl");
+    s->client.channel = name_count ? names[i % name_count] : NULL;
+    s->ssl = with_tls ? sink_tls_new(s->fd) : NULL;
+    if (s->ssl)
+        shake(s);
+    else
+        send_upgrade(s);
     struct epoll_event e = {.events = EPOLLIN, .data.u64 = i};
     if (epoll_ctl(ep, EPOLL_CTL_ADD, s->fd, &e))
         die("epoll_ctl");
-}
-
-static unsigned answers_wanted(void)
-{
-    return !channel ? 0 : strcmp(channel, "-") ? 2 : 1;
 }
 
 static void start_more(void)
@@ -94,65 +122,46 @@ static void start_more(void)
         start_one(started++);
 }
 
-static void is_ready(void)
+/* ---- receiving ------------------------------------------------------------------------------ */
+
+/* What the dialect has to send after it was shown something; was_ready: before that. */
+static void talked(struct sinker *s, struct buf *out, bool was_ready)
 {
-    ready++;
-    start_more();
+    if (out->n > 0)
+        send_all(s, buf_as_slice(out));
+    buf_done(out);
+    if (s->client.is_ready && !was_ready) {
+        ready++;
+        start_more();
+    }
 }
 
 static void opened(struct sinker *s)
 {
-    s->open = true;
-    if (!channel) {
-        is_ready();
-        return;
-    }
-    struct buf text = BUF_INIT;
-    buf_lit(&text, "{\"id\":1,\"connect\":{}}");
-    if (strcmp(channel, "-") != 0) {
-        buf_lit(&text, "\n{\"id\":2,\"subscribe\":{\"channel\":");
-        buf_json_string(&text, slice_of(channel));
-        buf_lit(&text, "}}");
-    }
-    send_text(s, buf_as_slice(&text));
-    buf_done(&text);
-}
-
-static void reply(struct sinker *s, struct slice text)
-{
-    if (text.n > 7 && !memcmp(text.p, "{\"push\"", 7)) {
-        pushes++;
-    } else if (text.n == 2) {
-        send_text(s, SLICE("{}"));
-    } else if (text.n > 5 && !memcmp(text.p, "{\"id\"", 5)) {
-        if (memmem(text.p, text.n, "\"error\":", 8)) {
-            (void)fprintf(stderr, "bench_sink: %.*s\n", (int)text.n, text.p);
-            exit(1);
-        }
-        if (++s->answers == answers_wanted())
-            is_ready();
-    }
+    struct buf out = BUF_INIT;
+    s->phase = OPEN;
+    talk->greet(&s->client, &out);
+    talked(s, &out, false);
 }
 
 static void frame(struct sinker *s, const struct ws_frame *f)
 {
-    struct slice left = f->body;
+    struct buf out = BUF_INIT;
+    bool was_ready = s->client.is_ready;
     if (f->opcode == WS_CLOSE) {
         errno = ECONNRESET;
         die("closed by the server");
     }
-    while (f->opcode == WS_TEXT && left.n > 0) {
-        const char *nl = memchr(left.p, '\n', left.n);
-        size_t n = nl ? (size_t)(nl - left.p) : left.n;
-        reply(s, (struct slice){left.p, n});
-        left.p += n + (nl != NULL);
-        left.n -= n + (nl != NULL);
-    }
+    if (f->opcode == WS_PING)
+        ws_put(&out, WS_PONG, f->body, 0);
+    else if (f->opcode != WS_PONG)
+        pushes += talk->message(&s->client, f, &out);
+    talked(s, &out, was_ready);
 }
 
 static void take(struct sinker *s, struct slice *in)
 {
-    if (!s->open) {
+    if (s->phase == UPGRADE) {
         const char *end = memmem(in->p, in->n, "\r\n\r\n", 4);
         if (!end)
             return;
@@ -170,17 +179,13 @@ static void take(struct sinker *s, struct slice *in)
     }
 }
 
-static void readable(struct sinker *s)
+/* n bytes came into rx. */
+static void received(struct sinker *s, size_t n)
 {
-    ssize_t n = recv(s->fd, rx, RX_BYTES, MSG_DONTWAIT);
-    if (n < 0 && errno == EAGAIN)
-        return;
-    if (n <= 0)
-        die("a connection was lost");
-    bytes += (uint64_t)n;
-    struct slice in = {rx, (size_t)n};
+    bytes += n;
+    struct slice in = {rx, n};
     if (s->in.n) {
-        buf_add(&s->in, rx, (size_t)n);
+        buf_add(&s->in, rx, n);
         in = buf_as_slice(&s->in);
     }
     size_t had = in.n;
@@ -190,6 +195,30 @@ static void readable(struct sinker *s)
     else
         buf_slice(&s->in, in);
     buf_shrink(&s->in, 0);
+}
+
+static size_t recv_some(const struct sinker *s)
+{
+    ssize_t n = recv(s->fd, rx, RX_BYTES, 0);
+    if (n < 0 && errno == EAGAIN)
+        return 0;
+    if (n <= 0)
+        die("a connection was lost");
+    return (size_t)n;
+}
+
+static void readable(struct sinker *s)
+{
+    size_t n;
+    if (!s->ssl) {
+        if ((n = recv_some(s)) > 0)
+            received(s, n);
+        return;
+    }
+    if (s->phase == HANDSHAKE)
+        shake(s);
+    while (s->phase != HANDSHAKE && (n = sink_tls_read(s->ssl, rx, RX_BYTES)) > 0)
+        received(s, n);
 }
 
 static void turn(int timeout_ms)
@@ -233,22 +262,60 @@ static void obey(void)
     }
 }
 
-int main(int argc, char **argv)
+/* ---- the command line ----------------------------------------------------------------------- */
+
+static void name_channels(char *text)
 {
-    char *colon = argc > 2 ? strrchr(argv[1], ':') : NULL;
-    if (!colon)
-        return 2;
+    char *star = strrchr(text, '*');
+    name_count = star ? strtoul(star + 1, NULL, 10) : 1;
+    names = mem_zalloc((name_count + !name_count) * sizeof *names);
+    if (!star)
+        names[0] = text;
+    for (size_t i = 0; star && i < name_count; i++)
+        if (asprintf(&names[i], "%.*s%zu", (int)(star - text), text, i) < 0)
+            die("channels");
+}
+
+/* false: it makes no sense. */
+static bool understand(int argc, char **argv)
+{
+    int at = 1;
+    with_tls = argc > at && !strcmp(argv[at], "--tls");
+    at += with_tls;
+    if (argc < at + 3 || argc > at + 4)
+        return false;
+    talk = talk_find(argv[at]);
+    char *colon = strrchr(argv[at + 1], ':');
+    if (!talk || !colon)
+        return false;
     *colon = 0;
     server = (struct sockaddr_in){.sin_family = AF_INET,
                                   .sin_port = htons((uint16_t)strtol(colon + 1, NULL, 10)),
-                                  .sin_addr.s_addr = inet_addr(argv[1])};
+                                  .sin_addr.s_addr = inet_addr(argv[at + 1])};
+    want = strtoul(argv[at + 2], NULL, 10);
+    if (argc == at + 4)
+        name_channels(argv[at + 3]);
+    return want > 0;
+}
+
+static void say_ready(void)
+{
+    char tls[128] = "";
+    if (with_tls)
+        sink_tls_print(sinkers[0].ssl, tls, sizeof tls);
+    printf("ready%s%s\n", with_tls ? " " : "", tls);
+    (void)fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+    if (!understand(argc, argv))
+        return 2;
     struct rlimit rl;
     if (getrlimit(RLIMIT_NOFILE, &rl) == 0) {
         rl.rlim_cur = rl.rlim_max;
         (void)setrlimit(RLIMIT_NOFILE, &rl);
     }
-    want = strtoul(argv[2], NULL, 10);
-    channel = argc > 3 ? argv[3] : NULL;
     sinkers = mem_zalloc(want * sizeof *sinkers);
     rx = mem_alloc(RX_BYTES);
     ep = epoll_create1(EPOLL_CLOEXEC);
@@ -259,8 +326,7 @@ int main(int argc, char **argv)
         if (now_ms() > until)
             die("not all connected in 60 s");
     }
-    printf("ready\n");
-    (void)fflush(stdout);
+    say_ready();
     obey();
     return 0;
 }
