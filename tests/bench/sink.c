@@ -71,7 +71,7 @@ static void send_all(const struct sinker *s, struct slice data)
         die("send");
 }
 
-/* ---- setting up ----------------------------------------------------------------------------- */
+/* ---- setting up ------------------------------------------------------------------------------ */
 
 static void send_upgrade(struct sinker *s)
 {
@@ -122,7 +122,7 @@ static void start_more(void)
         start_one(started++);
 }
 
-/* ---- receiving ------------------------------------------------------------------------------ */
+/* ---- receiving ------------------------------------------------------------------------------- */
 
 /* What the dialect has to send after it was shown something; was_ready: before that. */
 static void talked(struct sinker *s, struct buf *out, bool was_ready)
@@ -262,7 +262,7 @@ static void obey(void)
     }
 }
 
-/* ---- the command line ----------------------------------------------------------------------- */
+/* ---- the command line ------------------------------------------------------------------------ */
 
 static void name_channels(char *text)
 {

@@ -15,7 +15,7 @@ static void put_text(struct buf *out, struct slice text)
     ws_put(out, WS_TEXT, text, MASK);
 }
 
-/* ---- bare: bench_bare; counts the replies of fanfare's that it was given to send -------------- */
+/* ---- bare: bench_bare; counts the replies of fanfare's that it was given to send ------------- */
 
 static bool is_push(struct slice reply)
 {
@@ -54,7 +54,7 @@ static unsigned bare_message(struct talk_client *c, const struct ws_frame *f, st
     return pushes;
 }
 
-/* ---- fanfare: the client protocol as JSON; without a channel the connect command only --------- */
+/* ---- fanfare: the client protocol as JSON; without a channel the connect command only -------- */
 
 static void fanfare_path(const struct talk_client *c, struct buf *out)
 {
@@ -100,7 +100,7 @@ static unsigned fanfare_message(struct talk_client *c, const struct ws_frame *f,
     return pushes;
 }
 
-/* ---- the table ------------------------------------------------------------------------------ */
+/* ---- the table ------------------------------------------------------------------------------- */
 
 static const struct talk talks[] = {
     {"bare", NULL, bare_path, bare_greet, bare_message},
