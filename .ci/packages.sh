@@ -41,5 +41,5 @@ packages_lint() {
 packages_bench() {
     packages_demo
     packages_kafka
-    echo python3-venv
+    echo python3-venv valgrind
 }

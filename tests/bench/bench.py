@@ -27,6 +27,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integra
 import compare
 import deep
 import delivery
+import instructions
 import latency
 import measure
 import memory
@@ -40,6 +41,7 @@ from harness.topics import Topics
 
 BENCHES = {
     "delivery": delivery,
+    "instructions": instructions,
     "latency": latency,
     "worker": worker,
     "memory": memory,

@@ -3,12 +3,12 @@
  * feeder.c: plays a worker for an edge: appends to the region stream directly, so that neither
  * Kafka nor a worker is in the way of what is measured.
  *
- *   bench_feeder REDIS_URL TOPIC CHANNEL SIZE
+ *   bench_feeder REDIS_URL TOPIC CHANNEL[*N] SIZE
  *
- * One log of one partition. Writes ff:topic:<topic> and, every 200 ms, the beacon's two rows. By
- * lines on stdin:
- *   append N   → "appended LAST" : N records of SIZE bytes of JSON in one script, so that a reader
- *                gets them in one reply
+ * One log of one partition. With *N, records go to N channels in turn: CHANNEL0, CHANNEL1, …
+ * Writes ff:topic:<topic> and, every 200 ms, the beacon's two rows. By lines on stdin:
+ *   append N   → "appended LAST" : N records of SIZE bytes of JSON, up to 100 in one script, so
+ *                that a reader gets them in one reply
  *   quit
  * "ready <log id>" is printed when the log can be subscribed to. @thread main
  */
@@ -36,7 +36,9 @@ static const char script[] =
 
 struct feeder {
     struct redis_sync *redis;
-    const char *topic, *channel;
+    const char *topic;
+    struct slice channel;   /* without its number */
+    uint64_t channel_count; /* 0: it has no number */
     size_t size;
     char log[LOG_ID_LEN + 1];
     uint64_t last, counter;
@@ -90,7 +92,10 @@ static void write_beacon(struct feeder *fd)
 /* One entry's field `d`. */
 static void entry_make(const struct feeder *fd, uint64_t pos, struct buf *out)
 {
-    struct buf payload = BUF_INIT;
+    struct buf payload = BUF_INIT, channel = BUF_INIT;
+    buf_slice(&channel, fd->channel);
+    if (fd->channel_count)
+        buf_u64(&channel, pos % fd->channel_count);
     buf_printf(&payload, "{\"s\":%" PRIu64 ",\"p\":\"", pos);
     while (payload.n + 2 < fd->size)
         buf_byte(&payload, (unsigned char)('a' + payload.n % 26));
@@ -98,20 +103,20 @@ static void entry_make(const struct feeder *fd, uint64_t pos, struct buf *out)
     struct entry e = {.pos = pos,
                       .prev = pos - 1,
                       .kind = ENTRY_JSON,
-                      .channel = slice_of(fd->channel),
+                      .channel = buf_as_slice(&channel),
                       .tags = {"", 0},
                       .payload = buf_as_slice(&payload)};
     entry_encode(out, &e);
+    buf_done(&channel);
     buf_done(&payload);
 }
 
+/* In one script; n: 1 to BATCH_MAX. */
 static void append(struct feeder *fd, size_t n)
 {
     char stream[KEY_MAX], side[KEY_MAX], ids[BATCH_MAX][ENTRY_ID_MAX];
     struct buf fields[BATCH_MAX];
     struct slice argv[5 + 2 * BATCH_MAX];
-    if (n == 0 || n > BATCH_MAX)
-        die("append", "expected 1 to 100");
     key_stream(stream, fd->log, 0);
     key_side(side, fd->log, 0);
     int argc = 0;
@@ -141,7 +146,10 @@ static bool obey(struct feeder *fd)
     line[n] = 0;
     if (strncmp(line, "append ", 7) != 0)
         return false;
-    append(fd, strtoul(line + 7, NULL, 10));
+    size_t left = strtoul(line + 7, NULL, 10);
+    for (; left > BATCH_MAX; left -= BATCH_MAX)
+        append(fd, BATCH_MAX);
+    append(fd, left);
     printf("appended %" PRIu64 "\n", fd->last);
     (void)fflush(stdout);
     return true;
@@ -152,7 +160,11 @@ int main(int argc, char **argv)
     char why[256] = "";
     if (argc != 5)
         return 2;
-    struct feeder fd = {.topic = argv[2], .channel = argv[3], .size = strtoul(argv[4], NULL, 10)};
+    const char *star = strrchr(argv[3], '*');
+    struct feeder fd = {.topic = argv[2],
+                        .channel = {argv[3], star ? (size_t)(star - argv[3]) : strlen(argv[3])},
+                        .channel_count = star ? strtoull(star + 1, NULL, 10) : 0,
+                        .size = strtoul(argv[4], NULL, 10)};
     const struct redis_opts opts = {.url = argv[1]};
     fd.redis = redis_sync_open(&opts, why, sizeof why);
     if (!fd.redis)

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """bench memory: resident bytes of an edge a plain connection, at 10,000 that sent their connect command."""
 
-from delivery import CHANNEL, Sink
 from figure import Figure
 from measure import LOAD_CPU, Talker, rss_bytes, tool
+from servers import CHANNEL, Sink
 
 from harness.node import Edge
 from harness.redis import RedisServer
