@@ -27,6 +27,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integra
 import compare
 import deep
 import delivery
+import fanout
 import instructions
 import latency
 import measure
@@ -42,6 +43,7 @@ from harness.topics import Topics
 BENCHES = {
     "delivery": delivery,
     "instructions": instructions,
+    "fanout": fanout,
     "latency": latency,
     "worker": worker,
     "memory": memory,

@@ -19,9 +19,7 @@ EDGE_REACH, BARE_REACH = 450, 40
 
 
 def control(pid, *what):
-    subprocess.run(
-        ["callgrind_control", *what, str(pid)], check=True, capture_output=True, timeout=60
-    )
+    subprocess.run(["callgrind_control", *what, str(pid)], check=True, capture_output=True, timeout=60)
 
 
 def callgrind(directory):

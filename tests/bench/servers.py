@@ -8,6 +8,7 @@ through Redis by bench_feeder. Both send the same bytes: replies of the client p
 import contextlib
 import socket
 import ssl
+import time
 
 from measure import LOAD_CPU, SERVER_CPU, Talker, cpu_seconds, pin, tool
 
@@ -148,6 +149,29 @@ def cost(server, sink, rounds, records):
     for _ in range(rounds):
         server.publish(records)
         sink.expect(records)
+    return (cpu_seconds(server.pid) - before) * 1e6 / (rounds * records * sink.reached)
+
+
+def cost_paced(server, sink, rate, seconds):
+    """The same at `rate` records a second, one at a time, with all that the server does in between."""
+    records = round(rate * seconds)
+    before, due = cpu_seconds(server.pid), time.monotonic()
+    for _ in range(records):
+        time.sleep(max(0, due - time.monotonic()))
+        server.publish(1)
+        due += 1 / rate
+    sink.expect(records)
+    return (cpu_seconds(server.pid) - before) * 1e6 / (records * sink.reached)
+
+
+def cost_ahead(server, sink, rounds, records, ahead):
+    """The same, with up to `ahead` rounds published and not delivered yet: as fast as it goes."""
+    before = cpu_seconds(server.pid)
+    for _ in range(rounds):
+        total = sink.announce(records)
+        server.publish(records)
+        sink.wait(max(0, total - ahead * records * sink.reached))
+    sink.wait(total)
     return (cpu_seconds(server.pid) - before) * 1e6 / (rounds * records * sink.reached)
 
 

@@ -29,8 +29,10 @@
 #include "tests/bench/sink_talk.h"
 #include "tests/bench/sink_tls.h"
 
-#define RX_BYTES  KIB(256)
-#define IN_FLIGHT 200 /* connections being set up at a time */
+#define RX_BYTES    KIB(256)
+#define IN_FLIGHT   200 /* connections being set up at a time */
+
+#define FROM_DRIVER UINT64_MAX /* beside the clients' indexes */
 
 enum phase {
     HANDSHAKE, /* of TLS */
@@ -221,12 +223,19 @@ static void readable(struct sinker *s)
         received(s, n);
 }
 
-static void turn(int timeout_ms)
+/* true: the driver said something. */
+static bool turn(int timeout_ms)
 {
+    bool told = false;
     struct epoll_event ev[512];
     int n = epoll_wait(ep, ev, 512, timeout_ms);
-    for (int i = 0; i < n; i++)
-        readable(&sinkers[ev[i].data.u64]);
+    for (int i = 0; i < n; i++) {
+        if (ev[i].data.u64 == FROM_DRIVER)
+            told = true;
+        else
+            readable(&sinkers[ev[i].data.u64]);
+    }
+    return told;
 }
 
 static uint64_t now_ms(void)
@@ -242,24 +251,35 @@ static void answer(void)
     (void)fflush(stdout);
 }
 
-/* The driver writes a line and waits for its answer, so between lines nothing needs to be read. */
-static void obey(void)
+/* The driver writes a line and waits for its answer, so stdin never holds a second one. false: it
+ * wants no more. */
+static bool obey(void)
 {
-    char line[128];
-    while (fgets(line, sizeof line, stdin)) {
-        char *end;
-        if (!strncmp(line, "wait ", 5)) {
-            uint64_t least = strtoull(line + 5, &end, 10);
-            uint64_t until = now_ms() + strtoull(end, NULL, 10);
-            while (pushes < least && now_ms() < until)
-                turn(50);
-        } else if (!strncmp(line, "count", 5)) {
-            turn(0);
-        } else {
-            return;
-        }
-        answer();
+    char line[128], *end;
+    if (!fgets(line, sizeof line, stdin))
+        return false;
+    if (!strncmp(line, "wait ", 5)) {
+        uint64_t least = strtoull(line + 5, &end, 10);
+        uint64_t until = now_ms() + strtoull(end, NULL, 10);
+        while (pushes < least && now_ms() < until)
+            (void)turn(50);
+    } else if (!strncmp(line, "count", 5)) {
+        (void)turn(0);
+    } else {
+        return false;
     }
+    answer();
+    return true;
+}
+
+/* Between its lines, too: servers ping, and count who reads late as slow. */
+static void serve_driver(void)
+{
+    struct epoll_event e = {.events = EPOLLIN, .data.u64 = FROM_DRIVER};
+    if (epoll_ctl(ep, EPOLL_CTL_ADD, STDIN_FILENO, &e))
+        die("stdin");
+    while (!turn(-1) || obey())
+        ;
 }
 
 /* ---- the command line ------------------------------------------------------------------------ */
@@ -322,11 +342,11 @@ int main(int argc, char **argv)
     uint64_t until = now_ms() + 60000;
     start_more();
     while (ready < want) {
-        turn(1000);
+        (void)turn(1000);
         if (now_ms() > until)
             die("not all connected in 60 s");
     }
     say_ready();
-    obey();
+    serve_driver();
     return 0;
 }

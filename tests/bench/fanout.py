@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""bench fanout: 10,000 clients of 100 channels, 512 B, at one record a second a channel and flat out.
+
+This is the shape of Kafkorama's published figures: a record reaches 100 of the clients. At one record a
+second a channel, records come one every 10 ms, and all that a server does in between counts: an edge of
+one shard also pings its clients and watches its region's beacon, the bare server does nothing. Flat out,
+a round of one record for each channel is published when two are on their way at most; an edge that
+finds several records of a channel sends them as one block, the bare server sends each as it comes.
+Deliveries per second of an edge's CPU are those of the runs flat out.
+"""
+
+from delivery import note_of
+from figure import Figure
+from servers import Bare, Fed, compare, cost_ahead, cost_paced
+
+CLIENTS, CHANNELS, SIZE = 10_000, 100, 512
+AHEAD = 2  # rounds
+REACH, RATE_REACH = 1.25, 200_000
+
+
+def paced(servers, pairs, seconds):
+    """(ratios, costs) at one record a second a channel."""
+    return compare(servers, pairs, lambda v, sink: cost_paced(v, sink, CHANNELS, seconds))
+
+
+def flat_out(servers, pairs, rounds):
+    """(ratios, costs) as fast as it goes."""
+    return compare(servers, pairs, lambda v, sink: cost_ahead(v, sink, rounds, CHANNELS, AHEAD))
+
+
+def block_size(edge, before):
+    """Records a write since then; before: the edge's metrics."""
+    now = edge.metrics()
+    deliveries, writes = (
+        now.total(name) - before.total(name)
+        for name in ("fanfare_edge_deliveries_total", "fanfare_edge_writes_total")
+    )
+    return deliveries / writes
+
+
+def run(options, directory):
+    pairs, seconds, rounds = (3, 2, 20) if options.quick else (15, 2.5, 50)
+    bare, fed = Bare(SIZE, CHANNELS), Fed(directory, SIZE, CHANNELS)
+    try:
+        with bare.sink(CLIENTS) as one, fed.sink(CLIENTS) as other:
+            servers = {"bare": (bare, one), "edge": (fed, other)}
+            for server, sink in servers.values():
+                cost_ahead(server, sink, 5, CHANNELS, AHEAD)
+            slow, slow_costs = paced(servers, pairs, seconds)
+            before = fed.edge.metrics()
+            fast, fast_costs = flat_out(servers, pairs, rounds)
+            blocks = f"{block_size(fed.edge, before):.1f} records a write"
+    finally:
+        fed.close()
+        bare.close()
+    rates = [1e6 / c for c in fast_costs["edge"]]
+    shape = f"{CLIENTS} clients, {CHANNELS} channels"
+    return [
+        Figure(
+            "fanout",
+            "paced",
+            f"edge / bare, {shape}, 1 rec/s each",
+            slow,
+            "×",
+            REACH,
+            note=note_of(slow_costs),
+        ),
+        Figure(
+            "fanout", "fast", f"edge / bare, {shape}, flat out", fast, "×", REACH, note=note_of(fast_costs)
+        ),
+        Figure(
+            "fanout",
+            "rate",
+            "deliveries per second of edge CPU, flat out",
+            rates,
+            "/s",
+            RATE_REACH,
+            at_least=True,
+            note=blocks,
+        ),
+    ]
