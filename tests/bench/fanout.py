@@ -19,23 +19,33 @@ REACH, RATE_REACH = 1.25, 200_000
 
 
 def paced(servers, pairs, seconds):
-    """(ratios, costs) at one record a second a channel."""
+    """(ratios, costs) of any two servers (servers.compare()) at one record a second a channel."""
     return compare(servers, pairs, lambda v, sink: cost_paced(v, sink, CHANNELS, seconds))
 
 
 def flat_out(servers, pairs, rounds):
     """(ratios, costs) as fast as it goes."""
+    for server, sink in servers.values():
+        cost_ahead(server, sink, 5, CHANNELS, AHEAD)
     return compare(servers, pairs, lambda v, sink: cost_ahead(v, sink, rounds, CHANNELS, AHEAD))
 
 
-def block_size(edge, before):
-    """Records a write since then; before: the edge's metrics."""
-    now = edge.metrics()
+def beside_bare(key, how, seen):
+    ratios, costs = seen
+    name = f"edge / bare, {CLIENTS} clients, {CHANNELS} channels, {how}"
+    return Figure("fanout", key, name, ratios, "×", REACH, note=note_of(costs))
+
+
+def rate_of(costs, before, now):
+    """Deliveries per second of the edge's CPU; before, now: its metrics around the runs."""
     deliveries, writes = (
         now.total(name) - before.total(name)
         for name in ("fanfare_edge_deliveries_total", "fanfare_edge_writes_total")
     )
-    return deliveries / writes
+    note = f"{deliveries / writes:.1f} records a write"
+    rates = [1e6 / c for c in costs["edge"]]
+    name = "deliveries per second of edge CPU, flat out"
+    return Figure("fanout", "rate", name, rates, "/s", RATE_REACH, at_least=True, note=note)
 
 
 def run(options, directory):
@@ -44,38 +54,11 @@ def run(options, directory):
     try:
         with bare.sink(CLIENTS) as one, fed.sink(CLIENTS) as other:
             servers = {"bare": (bare, one), "edge": (fed, other)}
-            for server, sink in servers.values():
-                cost_ahead(server, sink, 5, CHANNELS, AHEAD)
-            slow, slow_costs = paced(servers, pairs, seconds)
+            slow = paced(servers, pairs, seconds)
             before = fed.edge.metrics()
-            fast, fast_costs = flat_out(servers, pairs, rounds)
-            blocks = f"{block_size(fed.edge, before):.1f} records a write"
+            fast = flat_out(servers, pairs, rounds)
+            rate = rate_of(fast[1], before, fed.edge.metrics())
     finally:
         fed.close()
         bare.close()
-    rates = [1e6 / c for c in fast_costs["edge"]]
-    shape = f"{CLIENTS} clients, {CHANNELS} channels"
-    return [
-        Figure(
-            "fanout",
-            "paced",
-            f"edge / bare, {shape}, 1 rec/s each",
-            slow,
-            "×",
-            REACH,
-            note=note_of(slow_costs),
-        ),
-        Figure(
-            "fanout", "fast", f"edge / bare, {shape}, flat out", fast, "×", REACH, note=note_of(fast_costs)
-        ),
-        Figure(
-            "fanout",
-            "rate",
-            "deliveries per second of edge CPU, flat out",
-            rates,
-            "/s",
-            RATE_REACH,
-            at_least=True,
-            note=blocks,
-        ),
-    ]
+    return [beside_bare("paced", "1 rec/s each", slow), beside_bare("fast", "flat out", fast), rate]
