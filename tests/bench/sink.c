@@ -4,8 +4,8 @@
  *
  *   bench_sink [--tls] DIALECT HOST:PORT CLIENTS [CHANNEL[*N]]
  *
- * What is said to the server and counted of it is the dialect's (sink_talk.h: bare, fanfare). With
- * *N, client i subscribes to CHANNEL followed by i mod N. "ready" is printed when all are ("ready
+ * What is said to the server and counted of it is the dialect's (sink_talk.c has them). With *N,
+ * client i subscribes to CHANNEL followed by i mod N. "ready" is printed when all are ("ready
  * TLSv1.3 CIPHER" with --tls). Then, by lines on stdin:
  *   wait N MS   → "got N' BYTES" once N' >= N publications came in all, or MS have passed
  *   count       → the same at once
