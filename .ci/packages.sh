@@ -38,8 +38,9 @@ packages_lint() {
     packages_demo
 }
 
+# libuv: socketify's library is linked to it.
 packages_bench() {
     packages_demo
     packages_kafka
-    echo python3-venv valgrind
+    echo python3-venv valgrind 'libuv1t64|libuv1'
 }

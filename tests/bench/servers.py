@@ -19,9 +19,13 @@ CHANNEL = "bench"
 WAIT_MS = 20000
 
 
-def push_text(channel, offset, size):
+def data_text(offset, size):
     data = '{"s":%d,"p":"' % offset
-    data += "x" * (size - len(data) - 2) + '"}'
+    return data + "x" * (size - len(data) - 2) + '"}'
+
+
+def push_text(channel, offset, size):
+    data = data_text(offset, size)
     return '{"push":{"channel":"%s","pub":{"data":%s,"offset":%d}}}' % (channel, data, offset)
 
 
