@@ -32,6 +32,7 @@ import instructions
 import latency
 import measure
 import memory
+import peers
 import slow
 import storm
 import worker
@@ -44,6 +45,7 @@ BENCHES = {
     "delivery": delivery,
     "instructions": instructions,
     "fanout": fanout,
+    "peers": peers,
     "latency": latency,
     "worker": worker,
     "memory": memory,
@@ -59,6 +61,12 @@ class Options:
         self._directory = directory
         self._stack = stack
         self._kafka = None
+        self.left_out = []
+
+    def leave_out(self, what, why):
+        """A bench goes on without something; the whole run then counts as not fully measured."""
+        print(f"{what}: could not be measured: {why}", flush=True)
+        self.left_out.append(what)
 
     def kafka(self):
         """(broker, topics): one broker for all benches, started when the first one asks."""
@@ -91,6 +99,7 @@ def measure_all(names, options, directory):
         print(f"{name}: {time.monotonic() - began:.0f} s", flush=True)
         figures += own
         series += [s for s in found if isinstance(s, Series)]
+    failed += options.left_out
     return figures, series, failed
 
 

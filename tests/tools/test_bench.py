@@ -10,7 +10,11 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "bench")
 # ruff: noqa: E402 (these need the path above)
 import compare
 import page
+import peer_packages
+import peers
+import pytest
 from figure import Figure, median_interval
+from peer_servers import mqtt_packet
 
 
 def figure(values, unit="×", **more):
@@ -71,3 +75,109 @@ def test_page_says_each_figure_its_reach_and_verdict():
     assert "- edge / bare: µs" in text
     assert "![Peers](performance/delivery-peers.svg)" in text
     assert "./dev bench delivery" in text
+
+
+@pytest.fixture
+def apt(monkeypatch, tmp_path):
+    """What was run of apt and dpkg, in an empty cache; apt.refuse(argv) says that a command fails."""
+
+    class Apt:
+        def __init__(self):
+            self.argvs = []
+            self.refuse = lambda argv: False
+
+        def run(self, *argv, cwd=None):
+            argv = [str(a) for a in argv]
+            self.argvs.append(argv)
+            if self.refuse(argv):
+                raise peer_packages.Unavailable(f"{argv[0]}: no")
+            if "download" in argv:
+                (cwd / f"{argv[-1]}_1.deb").touch()
+            elif "-x" in argv:
+                program = pathlib.Path(argv[-1]) / peer_packages.PEERS["nats"][0]
+                program.parent.mkdir(parents=True, exist_ok=True)
+                program.touch()
+            return "1.0" if "-f" in argv else "  Depends: libnowhere\n  Depends: adduser\n"
+
+    apt = Apt()
+    monkeypatch.setenv("FANFARE_CACHE", str(tmp_path))
+    monkeypatch.setattr(peer_packages, "_run", apt.run)
+    monkeypatch.setattr(peer_packages, "_installed", lambda package: False)
+    monkeypatch.setattr(peer_packages, "_failed", {})
+    return apt
+
+
+def test_peer_comes_with_the_libraries_it_lacks_once(apt):
+    package = peer_packages.Package("nats")
+    assert package.is_new and package.version == "nats-server 1.0" and package.program.exists()
+    fetched = [argv[-1] for argv in apt.argvs if "download" in argv]
+    assert fetched == ["nats-server", "libnowhere"]
+    apt.argvs.clear()
+    assert not peer_packages.Package("nats").is_new and not apt.argvs
+
+
+def test_stale_lists_of_packages_are_replaced_by_own_ones(apt):
+    apt.refuse = lambda argv: "download" in argv and not any("State::lists" in a for a in argv)
+    assert peer_packages.Package("nats").is_new
+    assert sum("update" in argv for argv in apt.argvs) == 1
+
+
+def test_peer_that_apt_lacks_is_asked_for_once(apt):
+    apt.refuse = lambda argv: "download" in argv
+    for _ in range(2):
+        with pytest.raises(peer_packages.Unavailable):
+            peer_packages.Package("nats")
+    assert sum("update" in argv for argv in apt.argvs) == 1
+
+
+class Left:
+    def __init__(self):
+        self.out = []
+
+    def leave_out(self, what, why):
+        self.out.append(what)
+
+
+def field(*names):
+    left = Left()
+    found = peers.Field(left, "many", None)
+    found.servers = {name: (name, None) for name in names}
+    found.costs = {name: [] for name in names}
+    return found, left
+
+
+def test_peer_that_fails_is_left_out_and_others_go_on():
+    found, left = field(peers.BARE, peers.OURS, "NATS")
+
+    def measure(server, _sink):
+        if server == "NATS":
+            raise RuntimeError("a delivery is missing")
+        return 1.0
+
+    for i in range(2):
+        found.turn(i, measure)
+    assert found.costs == {peers.BARE: [1.0, 1.0], peers.OURS: [1.0, 1.0]}
+    assert left.out == ["peers/many/NATS"]
+
+
+def test_edge_that_fails_fails_the_bench():
+    found, _ = field(peers.BARE, peers.OURS)
+
+    def measure(server, _sink):
+        raise RuntimeError(server)
+
+    with pytest.raises(RuntimeError):
+        found.turn(0, measure)
+
+
+def test_only_nchan_with_many_channels_has_a_reach():
+    costs = {peers.BARE: [3.0], peers.OURS: [4.0], "nchan": [6.0], "NATS": [10.0]}
+    many = {f.key: f for f in peers.figures_of("many", costs)}
+    assert many["many-nchan"].value == 1.5 and many["many-nchan"].met
+    assert many["many-nats"].reach is None
+    assert all(f.reach is None for f in peers.figures_of("one", costs))
+
+
+def test_mqtt_lengths_take_seven_bits_a_byte():
+    assert mqtt_packet(0x30, b"x" * 127)[:2] == bytes([0x30, 127])
+    assert mqtt_packet(0x30, b"x" * 321)[:3] == bytes([0x30, 0xC1, 2])

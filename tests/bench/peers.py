@@ -1,0 +1,133 @@
+# SPDX-License-Identifier: Apache-2.0
+"""bench peers: CPU a delivery of an edge beside that of other servers, all with the same clients.
+
+Each server has one worker or thread on the same CPU, and takes its turns among the others; counted is
+what its process uses while it takes records in and delivers them to clients of bench_sink. Two shapes:
+5,000 clients on one channel, 128 B, each record delivered before the next; and 10,000 clients, 100
+channels, 512 B, flat out: a round of one record for each channel is published when two are on their way
+at most. A turn in which a delivery is missing doesn't count, and ends that server's part.
+
+What they do for it differs, and only Fanfare does all of it:
+
+- bare epoll: frames once, one send() for each client. Nothing is kept, checked or resumed.
+- Fanfare: one shard. Reads from a Redis on the other CPU, whose own CPU isn't in its bar; numbers every
+  record, resumes from its memory, Redis and Kafka, tells of every gap.
+- nchan: nginx with one worker; a POST a record, pipelined. Keeps ten messages of a channel (its default;
+  none costs the same), and can resume from those by time and tag, in the memory of this one machine.
+- NATS: nats-server, GOMAXPROCS=1, its own protocol in WebSocket frames. At most once: no positions, no
+  resume, and a slow client is cut off.
+- mosquitto: MQTT 3.1.1, QoS 0: at most once, no positions, no resume. By strace it calls poll() as often
+  as send().
+- uWebSockets: a library, here by way of socketify, whose Python runs once for each connection and each
+  POST of a round. It gathers what a client gets in a turn into one send(); no history, positions, resume.
+
+Debian's packages are unpacked into the cache, nothing is installed; a server that can't be had is left out.
+"""
+
+import contextlib
+import statistics
+
+from figure import Figure, Series
+from peer_packages import Unavailable
+from peer_servers import PEERS, Nchan
+from servers import Bare, Fed, cost, cost_ahead
+
+OURS, BARE = "Fanfare", "bare epoll"
+REACH = 1.3  # nchan / edge, where a record has 100 subscribers
+AHEAD = 2  # rounds
+
+# key → what is said of it, clients, channels (0: one), bytes
+SHAPES = {
+    "one": ("5,000 clients, one channel, 128 B", 5000, 0, 128),
+    "many": ("10,000 clients, 100 channels, 512 B, flat out", 10_000, 100, 512),
+}
+
+
+class Field:
+    """The servers of one shape, each with its clients; those that fail are left out."""
+
+    def __init__(self, options, key, stack):
+        self.options, self.key, self.stack = options, key, stack
+        self.servers = {}
+        self.costs = {}
+
+    def leave_out(self, name, why):
+        if name in (OURS, BARE):
+            raise why
+        self.options.leave_out(f"peers/{self.key}/{name}", why)
+        self.servers.pop(name, None)
+        self.costs.pop(name, None)
+
+    def add(self, name, make, clients):
+        try:
+            server = make()
+            self.stack.callback(server.close)
+            self.servers[name] = server, self.stack.enter_context(server.sink(clients))
+            self.costs[name] = []
+        except (Unavailable, RuntimeError, AssertionError, OSError) as e:
+            self.leave_out(name, e)
+
+    def turn(self, first, measure):
+        """Everybody once, beginning with another one each time. Returns {name: µs a delivery}."""
+        names = list(self.servers)
+        first %= len(names)
+        for name in names[first:] + names[:first]:
+            try:
+                self.costs[name].append(measure(*self.servers[name]))
+            except (RuntimeError, OSError) as e:
+                self.leave_out(name, e)
+
+
+def measured(options, directory, key):
+    """{name: [µs a delivery, a value each turn]} of one shape."""
+    _, clients, channels, size = SHAPES[key]
+    turns, rounds = (5, 10) if options.quick else (15, 10)
+
+    def measure(server, sink, rounds=rounds):
+        if channels:
+            return cost_ahead(server, sink, rounds, channels, AHEAD)
+        return cost(server, sink, 2 * rounds, 1)
+
+    with contextlib.ExitStack() as stack:
+        field = Field(options, key, stack)
+        field.add(BARE, lambda: Bare(size, channels), clients)
+        field.add(OURS, lambda: Fed(directory, size, channels), clients)
+        for peer in (Nchan,) if options.quick else PEERS:
+            field.add(peer.name, lambda peer=peer: peer(directory, size, channels), clients)
+        field.turn(0, lambda server, sink: measure(server, sink, 3))  # warms up
+        for values in field.costs.values():
+            values.clear()
+        for i in range(turns):
+            field.turn(i, measure)
+        return field.costs, versions(field)
+
+
+def versions(field):
+    found = [getattr(server, "version", "") for server, _ in field.servers.values()]
+    return ", ".join(v for v in found if v)
+
+
+def figures_of(key, costs):
+    """One for each peer: how many times an edge's CPU it needs, turn by turn."""
+    title = SHAPES[key][0]
+    ours = statistics.median(costs[OURS])
+    for name, values in costs.items():
+        if name in (OURS, BARE):
+            continue
+        reach = REACH if key == "many" and name == Nchan.name else None
+        ratios = [theirs / mine for theirs, mine in zip(values, costs[OURS], strict=True)]
+        note = f"µs a delivery: {statistics.median(values):.2f}, Fanfare {ours:.2f}"
+        what = f"{key}-{name.lower()}"
+        yield Figure("peers", what, f"{name} / edge, {title}", ratios, "×", reach, True, note)
+
+
+def run(options, directory):
+    found = []
+    for key, (title, *_) in SHAPES.items():
+        costs, seen = measured(options, directory / key, key)
+        if seen:
+            print(f"peers: {seen}", flush=True)
+        bars = {name: statistics.median(values) for name, values in costs.items()}
+        found += figures_of(key, costs)
+        found.append(Series("peers", key, title, "µs of CPU a delivery", bars))
+    return found
