@@ -20,7 +20,7 @@ from servers import CHANNEL, Sink, data_text, push_text
 from harness.util import Process, free_port, port_open
 
 HERE = pathlib.Path(__file__).resolve().parent
-CLIENTS_MAX = 16000  # with what else a process has open, below the usual hard limit of 20,000
+FILES = 16000  # a process' descriptors; not all of them raise a limit of 1,024 by themselves
 
 
 class Peer:
@@ -41,6 +41,7 @@ class Peer:
         self.version, argv, env = self.command()
         if os.cpu_count() > 1:  # from the start: a runtime counts its CPUs then
             argv = ["taskset", "-c", SERVER_CPU, *argv]
+        argv = ["prlimit", f"--nofile={FILES}:", *argv]
         self.link = None
         self.process = Process(self.name, argv, self.dir / "log", env)
         self.process.spawn()
@@ -172,7 +173,7 @@ class Nchan(Peer):
         conf = NGINX.format(
             user=user,
             dir=self.dir,
-            files=CLIENTS_MAX,
+            files=FILES,
             port=self.port,
             kept=self.kept,
         )
@@ -221,7 +222,7 @@ class Nats(Peer):
 
     def command(self):
         package = Package("nats")
-        text = NATS.format(publish_port=self.publish_port, port=self.port, files=CLIENTS_MAX)
+        text = NATS.format(publish_port=self.publish_port, port=self.port, files=FILES)
         conf = self.write("nats.conf", text)
         return package.version, [package.program, "-c", conf], package.env | {"GOMAXPROCS": "1"}
 

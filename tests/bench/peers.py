@@ -5,7 +5,8 @@ Each server has one worker or thread on the same CPU, and takes its turns among 
 what its process uses while it takes records in and delivers them to clients of bench_sink. Two shapes:
 5,000 clients on one channel, 128 B, each record delivered before the next; and 10,000 clients, 100
 channels, 512 B, flat out: a round of one record for each channel is published when two are on their way
-at most. A turn in which a delivery is missing doesn't count, and ends that server's part.
+at most. A turn in which a delivery is missing doesn't count, and ends that server's part. To take a
+record in costs each peer less than 0.1 µs a delivery where it has 100 subscribers (nchan: 7 µs a POST).
 
 What they do for it differs, and only Fanfare does all of it:
 
