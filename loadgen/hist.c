@@ -5,6 +5,8 @@
  */
 #include "loadgen/hist.h"
 
+#include <inttypes.h>
+
 void hist_init(struct hist *h)
 {
     memset(h, 0, sizeof *h);
@@ -71,4 +73,17 @@ uint64_t hist_at(const struct hist *h, double percent)
 double hist_mean(const struct hist *h)
 {
     return h->count ? h->sum / (double)h->count : 0.0;
+}
+
+void hist_buckets_json(const struct hist *h, struct buf *out)
+{
+    const char *comma = "";
+    buf_byte(out, '[');
+    for (size_t i = 0; i < HIST_BUCKETS; i++) {
+        if (h->bucket[i] == 0)
+            continue;
+        buf_printf(out, "%s[%" PRIu64 ",%" PRIu64 "]", comma, highest_of(i), h->bucket[i]);
+        comma = ",";
+    }
+    buf_byte(out, ']');
 }

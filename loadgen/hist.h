@@ -8,7 +8,7 @@
  */
 #pragma once
 
-#include "common/base/base.h"
+#include "common/base/buf.h"
 
 #define HIST_BITS    42 /* values are cut at 2^42 - 1: 73 minutes in ns */
 #define HIST_BUCKETS (1024 * (HIST_BITS - 11) + 2048)
@@ -26,3 +26,6 @@ void hist_merge(struct hist *into, const struct hist *from);
  * but never more than the maximum; 0 if nothing was added. */
 uint64_t hist_at(const struct hist *h, double percent);
 double hist_mean(const struct hist *h);
+/* What another program merges by adding, too: [[the highest value of a bucket, its count], …], only
+ * buckets that aren't empty. */
+void hist_buckets_json(const struct hist *h, struct buf *out);

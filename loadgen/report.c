@@ -169,6 +169,10 @@ void report_json(const struct report *rep, struct buf *out)
     hist_json(&rep->connect_ns, out);
     buf_lit(out, ",\"latency_ms\":");
     hist_json(&rep->latency_ns, out);
+    if (rep->st->conf.buckets) {
+        buf_lit(out, ",\"latency_buckets\":");
+        hist_buckets_json(&rep->latency_ns, out);
+    }
     buf_lit(out, ",\"resume_ms\":");
     hist_json(&rep->resume_ns, out);
     buf_printf(out,

@@ -83,6 +83,23 @@ static void test_merge_is_adding_all(void **state)
     free(all);
 }
 
+static void test_buckets_as_json(void **state)
+{
+    (void)state;
+    struct hist *h = malloc(sizeof *h);
+    struct buf out = BUF_INIT;
+    hist_init(h);
+    hist_buckets_json(h, &out);
+    hist_add(h, 7);
+    hist_add(h, 7);
+    hist_add(h, 4097); /* shares its bucket with three others */
+    hist_buckets_json(h, &out);
+    buf_byte(&out, 0);
+    assert_string_equal(out.p, "[][[7,2],[4099,1]]");
+    buf_done(&out);
+    free(h);
+}
+
 static void test_empty_and_huge(void **state)
 {
     (void)state;
@@ -100,9 +117,8 @@ static void test_empty_and_huge(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_percentiles),
-        cmocka_unit_test(test_small_values_are_exact),
-        cmocka_unit_test(test_merge_is_adding_all),
+        cmocka_unit_test(test_percentiles),         cmocka_unit_test(test_small_values_are_exact),
+        cmocka_unit_test(test_merge_is_adding_all), cmocka_unit_test(test_buckets_as_json),
         cmocka_unit_test(test_empty_and_huge),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
