@@ -3,9 +3,10 @@
  * bare_worker.c: the least a worker of this design can do, to measure fanfare-worker against: Kafka
  * records into Redis Streams by compare-and-set; no group, no checks, no beacon, no recovery.
  *
- *   bench_bare_worker BOOTSTRAP TOPIC PARTITIONS REDIS_URL
+ *   bench_bare_worker BOOTSTRAP TOPIC PARTITIONS REDIS_URL ENTRIES
  *
- * Reads every partition from its beginning into an empty Redis; "ready" is printed when it does.
+ * Reads every partition from its beginning into an empty Redis, in streams of at most about ENTRIES
+ * entries; "ready" is printed when it does.
  * What can be read at once makes one script call a partition, without a linger. Replies are looked
  * at only when more than OUTSTANDING calls have none, so reading them costs no wake-up of its own;
  * a refusal ends the program all the same. @thread main, beside librdkafka's
@@ -17,12 +18,12 @@
 #define BATCH       512
 #define OUTSTANDING 8
 
-/* KEYS: stream, last id. ARGV: the last id expected, then id, key, payload, … */
+/* KEYS: stream, last id. ARGV: the last id expected, bound in entries, then id, key, payload, … */
 static const char script[] =
     "local last = '0-0' "
     "if redis.call('EXISTS', KEYS[1]) == 1 then last = redis.call('HGET', KEYS[2], 'id') end "
     "if last ~= ARGV[1] then return redis.error_reply('CASFAIL ' .. last) end "
-    "for i = 2, #ARGV, 3 do redis.call('XADD', KEYS[1], 'MAXLEN', '~', '20000', ARGV[i], "
+    "for i = 3, #ARGV, 3 do redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[2], ARGV[i], "
     "ARGV[i + 1], ARGV[i + 2]) end "
     "redis.call('HSET', KEYS[2], 'id', ARGV[#ARGV - 2])";
 
@@ -32,12 +33,13 @@ struct part {
 };
 
 struct call {
-    const char *argv[6 + 3 * BATCH];
-    size_t lens[6 + 3 * BATCH];
+    const char *argv[7 + 3 * BATCH];
+    size_t lens[7 + 3 * BATCH];
     int argc;
 };
 
 static struct part parts[PARTITIONS_MAX];
+static const char *bound; /* of a stream, in entries */
 static redisContext *redis;
 static char sha[64];
 static unsigned outstanding;
@@ -102,6 +104,7 @@ static void append(rd_kafka_message_t **batch, size_t n)
     arg_text(&c, parts[p].stream);
     arg_text(&c, parts[p].last_key);
     arg_text(&c, parts[p].last);
+    arg_text(&c, bound);
     for (size_t i = 0; i < n; i++) {
         if (!batch[i] || batch[i]->partition != p)
             continue;
@@ -150,8 +153,9 @@ static size_t batch_take(rd_kafka_t *rk, rd_kafka_message_t **batch)
 
 int main(int argc, char **argv)
 {
-    if (argc != 5)
+    if (argc != 6)
         return 2;
+    bound = argv[5];
     int partitions = partitions_of(argv[3]);
     for (int p = 0; p < partitions; p++) {
         (void)snprintf(parts[p].stream, KEY_MAX, STREAM_KEY, p);

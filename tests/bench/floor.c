@@ -6,10 +6,9 @@
  *
  * Reads every partition from its end without a group, until stdin ends; "ready" is printed when it
  * does. Latency runs from the payload's "t" (monotonic ns) to the poll that returned the record. By
- * lines on stdin: "reset" forgets what was seen (warm-up). At the end, a line of JSON in ms. One
- * thread, polls stdin every 20 ms between records.
+ * lines on stdin: "reset" forgets what was seen (warm-up). At the end, the histogram as a line of
+ * JSON, pairs of ns and count. One thread, polls stdin every 20 ms between records.
  */
-#include <inttypes.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -120,9 +119,10 @@ int main(int argc, char **argv)
                 break;
         }
     }
-    printf("{\"count\":%" PRIu64 ",\"p50\":%.4f,\"p99\":%.4f,\"p99_9\":%.4f,\"max\":%.4f}\n",
-           h->count, (double)hist_at(h, 50) / 1e6, (double)hist_at(h, 99) / 1e6,
-           (double)hist_at(h, 99.9) / 1e6, (double)h->max / 1e6);
+    struct buf out = BUF_INIT;
+    hist_buckets_json(h, &out);
+    printf("%.*s\n", (int)out.n, out.p);
+    buf_done(&out);
     (void)rd_kafka_consumer_close(rk);
     rd_kafka_destroy(rk);
     free(h);

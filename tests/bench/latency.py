@@ -1,163 +1,137 @@
 # SPDX-License-Identifier: Apache-2.0
-"""bench latency: due time → client through Kafka (acks=all), worker, Redis and edge, beside a floor.
+"""bench latency: Kafka (acks=all) → worker → Redis → edge → clients, beside a bare pipeline.
 
-1,000 records/s over 100 channels to 1,000 clients, 10 a channel: 10,000 deliveries/s. The floor, a
-bare librdkafka consumer, reads the same topic at the same time. CPU of worker, Redis and edge per
-delivery is compared with that of a bare pipeline (bare_worker.c, a Redis of its own, bare_edge.c):
-the same broker, load and clients, in pairs of runs; which goes first alternates. The oracle's
-verdict must be clean, for both, or the run doesn't count.
+Four shapes of load, records of 200 B in 8 partitions. CPU of worker, Redis and edge per delivery is
+compared with that of a bare pipeline (`bare_worker.c`, a Redis of its own, `bare_edge.c`: a
+compare-and-set append, XREAD, a `send()` for each subscriber; no group, no checks, no beacon, no
+index, no resume) in pairs of runs of 4 s on the same broker, with the same load and clients. Which one
+goes first alternates.
+
+Latency runs from the moment when a record was due to the client's read, so a stall shows in full. Its
+floor is a bare librdkafka consumer of the same topic in the same run. The samples of five runs are
+pooled before a quantile is taken. All processes share the machine's cores with Kafka and the clients.
+
+The oracle's verdict must be clean, for both pipelines, or the run doesn't count.
 """
 
-import contextlib
 import dataclasses
-import json
-import statistics
-import subprocess
-import time
 
-from figure import Figure
-from measure import Talker, loadgen, tool
+import pipeline
+from figure import Figure, Series
+from histogram import Histogram
+from pipeline import Shape, ours  # noqa: F401 (slow.py runs ours, too)
 
-from harness.node import Nodes
-from harness.redis import RedisServer
-
-CHANNELS, CLIENTS, RATE, PARTITIONS = 100, 1000, 1000, 8
-# 22 µs a delivery were allowed where a bare pipeline took 17: machines differ, the ratio does not.
-TARGET = 22 / 17
+POOL = 5  # runs whose samples are one
+QUANTILES = (50, 90, 99, 99.9)
 
 
-@dataclasses.dataclass
-class Pipeline:
-    """What carries a topic to clients; pids: the processes whose CPU counts, by name."""
+@dataclasses.dataclass(frozen=True)
+class Reach:
+    """What is asked of a shape; None: not asked, only told."""
 
-    name: str
-    topic: str
-    url: str
-    pids: dict
-
-
-@contextlib.contextmanager
-def ours(directory, broker, topics, name="bench-latency"):
-    """(the pipeline, its edge)"""
-    redis = RedisServer(directory / "redis").start()
-    nodes = Nodes(directory, broker, redis)
-    try:
-        topic = topics.create(name, partitions=PARTITIONS)
-        table = {"": {"topic": topic}}
-        worker = nodes.worker(namespaces=table)
-        # one shard: the machine's cores are shared with Kafka, Redis, the worker and the clients
-        edge = nodes.edge(namespaces=table, shards=1)
-        pids = {"worker": worker.pid, "redis": redis.process.pid, "edge": edge.pid}
-        yield Pipeline("ours", topic, edge.url, pids), edge
-    finally:
-        nodes.finish()
-        redis.remove()
-
-
-@contextlib.contextmanager
-def bare(directory, broker, topics):
-    redis = RedisServer(directory / "bare-redis").start()
-    try:
-        topic = topics.create("bench-latency-bare", partitions=PARTITIONS)
-        argv = tool("bare_worker"), broker.bootstrap, topic, PARTITIONS, redis.url
-        with Talker(*argv) as worker, Talker(tool("bare_edge"), redis.url, PARTITIONS) as edge:
-            worker.hear()
-            url = f"ws://127.0.0.1:{edge.hear().split()[1]}/"
-            pids = {"worker": worker.pid, "redis": redis.process.pid, "edge": edge.pid}
-            yield Pipeline("bare", topic, url, pids)
-    finally:
-        redis.remove()
-
-
-@dataclasses.dataclass
-class Run:
-    """What one run says; latencies in ms, CPU in µs a delivery."""
-
-    seen: dict
-    floor: dict
     cpu: float
-    parts: dict
-
-    def over_floor(self, quantile):
-        return self.seen[quantile] - self.floor[quantile]
+    p50_ms: float | None = None
+    p99_over_ms: float | None = None  # over 1.5 × the floor's
 
 
-def load(directory, broker, pipeline, seconds, warm_up):
-    report = directory / "loadgen.json"
-    settings = {
-        "edges": pipeline.url,
-        "kafka.bootstrap.servers": broker.bootstrap,
-        "topic": pipeline.topic,
-        "channels": CHANNELS,
-        "clients": CLIENTS,
-        "subscriptions": 1,
-        "rate": RATE,
-        "payload": 200,
-        "warm_up": f"{warm_up}s",
-        "duration": f"{seconds}s",
-        "json": report,
-        "dir": directory,
-    } | {f"pids.{name}": pid for name, pid in pipeline.pids.items()}
-    argv = [str(loadgen())]
-    for name, value in settings.items():
-        argv += ["--set", f"{name}={value}"]
-    with Talker(tool("floor"), broker.bootstrap, pipeline.topic) as floor:
-        floor.hear()
-        load = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        said = []
-        for line in load.stderr:
-            said.append(line)
-            if "event=ready" in line:
-                time.sleep(warm_up)  # the window itself, not a wait for something
-                floor.tell("reset")
-        load.wait()
-        if load.returncode != 0:
-            told = load.stdout.read() + "".join(said)
-            raise RuntimeError(f"{pipeline.name}: fanfare-loadgen: exit {load.returncode}\n{told}")
-        load.stdout.close()
-        load.stderr.close()
-        floor.popen.stdin.close()
-        figures = json.loads(floor.hear())
-    told = json.loads(report.read_text())
-    parts = {c["name"]: c["us_per_delivery"] for c in told["cpu"]}
-    return Run(told["latency_ms"], figures, told["cpu_us_per_delivery"], parts)
+SHAPES = {
+    Shape("1000x10", 1000, 100, 1000): Reach(1.15, 0.2, 1.0),
+    Shape("5000x10", 5000, 100, 1000): Reach(1.15, 0.5),
+    Shape("20000x1", 20_000, 8, 8): Reach(1.1, 0.7),
+    Shape("300x500", 300, 1, 500): Reach(1.1),
+}
+QUICK_PAIRS = {"1000x10": 3, "20000x1": 2}
 
 
-def compare(directory, broker, both, pairs, seconds, warm_up):
-    """Runs of each, pair by pair."""
-    runs = [], []
-    for i in range(pairs):
-        for which in (0, 1) if i % 2 else (1, 0):
-            runs[which].append(load(directory, broker, both[which], seconds, warm_up))
-    return runs
+@dataclasses.dataclass
+class Pool:
+    """Some runs' samples as one."""
+
+    seen: Histogram
+    floor: Histogram
+
+    def over(self, percent, times=1.0):
+        return self.seen.ms(percent) - times * self.floor.ms(percent)
 
 
-def latency_text(runs):
-    def at(which, quantile):
-        return statistics.median(getattr(r, which)[quantile] for r in runs)
+def pools(runs, size=POOL):
+    """One for each `size` runs; what is left over goes to the last one."""
+    count = max(1, len(runs) // size)
+    parts = [runs[i * size : (i + 1) * size] for i in range(count - 1)] + [runs[(count - 1) * size :]]
+    return [
+        Pool(Histogram.pooled(r.seen for r in part), Histogram.pooled(r.floor for r in part))
+        for part in parts
+    ]
 
-    return ", ".join(
-        f"{which} p50 {at(which, 'p50'):.2f} p99 {at(which, 'p99'):.2f}" for which in ("seen", "floor")
-    )
+
+def quantile_text(histogram):
+    return ", ".join(f"p{p:g} {histogram.ms(p):.2f}" for p in QUANTILES)
 
 
 def cost_text(runs):
-    parts = {k: statistics.median(r.parts[k] for r in runs) for k in runs[0].parts}
-    split = ", ".join(f"{k} {v:.1f}" for k, v in parts.items())
-    return f"{statistics.median(r.cpu for r in runs):.1f} ({split})"
+    parts = pipeline.split(runs)
+    return f"{sum(parts.values()):.1f} ({', '.join(f'{k} {v:.1f}' for k, v in parts.items())})"
+
+
+def figures(shape, reach, own, bares):
+    ratios = [o.cpu / b.cpu for o, b in zip(own, bares, strict=True)]
+    found, whole, least = pools(own), pools(own, len(own))[0], pools(bares, len(bares))[0]
+    late = max(r.late for r in own + bares)
+
+    def figure(key, title, values, unit, bound=None, note=""):
+        name = f"{shape.text}: {title}"
+        return Figure("latency", f"{shape.key}-{key}", name, values, unit, bound, note=note)
+
+    cost = f"µs a delivery: ours {cost_text(own)}, bare {cost_text(bares)}"
+    seen = f"ms: {quantile_text(whole.seen)}; floor: {quantile_text(whole.floor)}"
+    beside = f"ms, bare: {quantile_text(least.seen)}; its floor: {quantile_text(least.floor)}"
+    p99 = [p.over(99, 1.5) for p in found]
+    return [
+        figure("cpu", "CPU / bare pipeline", ratios, "×", reach.cpu, cost),
+        figure("p50", "p50 over the floor", [p.over(50) for p in found], "ms", reach.p50_ms, seen),
+        figure("p99", "p99 over 1.5 × floor", p99, "ms", reach.p99_over_ms, beside),
+        figure(
+            "p99-9",
+            "p99.9 over the floor",
+            [p.over(99.9) for p in found],
+            "ms",
+            note=f"at most {late:.1%} of a run's records left over 1 ms late",
+        ),
+    ]
+
+
+def quantile_plot(shape, own, bares):
+    def line(histogram):
+        return [(round(100 / (100 - p)), histogram.ms(p)) for p in QUANTILES]
+
+    mine, least = pools(own, len(own))[0], pools(bares, len(bares))[0]
+    data = {"ours": mine.seen, "bare pipeline": least.seen, "floor: a bare consumer": mine.floor}
+    data = {name: line(histogram) for name, histogram in data.items()}
+    title, x = f"Latency at {shape.text}: p50, p90, p99, p99.9", "one delivery in so many is slower"
+    return Series("latency", f"{shape.key}-quantiles", title, "ms", data, x=x, log_x=True)
+
+
+def cpu_plot(measured):
+    data = {}
+    for shape, (own, bares) in measured.items():
+        for name, runs in ("Fanfare", own), ("bare pipeline", bares):
+            data[f"{name}, {shape.text}"] = pipeline.split(runs)
+    return Series("latency", "cpu", "CPU of worker, Redis and edge", "µs a delivery", data)
 
 
 def run(options, directory):
-    pairs, seconds, warm_up = (3, 10, 2) if options.quick else (9, 10, 2)
+    seconds, found, measured = 4, [], {}
     broker, topics = options.kafka()
-    with ours(directory, broker, topics) as (mine, _), bare(directory, broker, topics) as least:
-        own, bares = compare(directory, broker, (mine, least), pairs, seconds, warm_up)
-    p50, p99 = ([r.over_floor(q) for r in own] for q in ("p50", "p99"))
-    ratios = [o.cpu / b.cpu for o, b in zip(own, bares, strict=True)]
-    cost = f"µs a delivery: ours {cost_text(own)}, bare {cost_text(bares)}"
-    title = "CPU worker + Redis + edge / bare pipeline"
-    return [
-        Figure("latency", "p50", "p50 over the floor", p50, "ms", 1.0, note=latency_text(own)),
-        Figure("latency", "p99", "p99 over the floor", p99, "ms", 5.0, note=f"bare: {latency_text(bares)}"),
-        Figure("latency", "cpu", title, ratios, "×", TARGET, note=cost),
-    ]
+    with (
+        pipeline.ours(directory, broker, topics, stream_bytes=pipeline.STREAM_BYTES) as (mine, _),
+        pipeline.bare(directory, broker, topics) as least,
+    ):
+        for shape, reach in SHAPES.items():
+            pairs = QUICK_PAIRS.get(shape.key, 0) if options.quick else 15
+            if not pairs:
+                continue
+            runs = pipeline.compare(directory, broker, (mine, least), shape, pairs, seconds)
+            measured[shape] = runs
+            found += figures(shape, reach, *runs)
+            found.append(quantile_plot(shape, *runs))
+    return [*found, cpu_plot(measured)]

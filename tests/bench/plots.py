@@ -38,14 +38,20 @@ def overview(told, path):
 
 
 def bars(series, axes):
-    names = list(series["data"])
-    values = list(series["data"].values())
-    colours = [OURS if n.lower().startswith("fanfare") else OTHER for n in names]
-    axes.barh(names, values, color=colours)
-    for i, value in enumerate(values):
+    """One bar a name; one that is made of parts ({part: value}) is stacked."""
+    data = {n: v if isinstance(v, dict) else {"": v} for n, v in series["data"].items()}
+    names, parts = list(data), list(next(iter(data.values())))
+    totals = dict.fromkeys(names, 0.0)
+    for i, part in enumerate(parts):
+        values = [data[n][part] for n in names]
+        colours = [OURS if n.lower().startswith("fanfare") else OTHER for n in names]
+        shade = 1 - 0.3 * i
+        axes.barh(names, values, left=list(totals.values()), color=colours, alpha=shade, label=part)
+        totals = {n: totals[n] + v for n, v in zip(names, values, strict=True)}
+    for i, value in enumerate(totals.values()):
         axes.text(value, i, f" {value:.3g}", va="center")
     axes.invert_yaxis()
-    axes.set_xlabel(series["y"])
+    axes.set_xlabel(series["y"] + (": " + ", ".join(parts) if len(parts) > 1 else ""))
 
 
 def lines(series, axes):

@@ -5,6 +5,8 @@ import json
 import pathlib
 import sys
 
+import pytest
+
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "bench"))
 
 # ruff: noqa: E402 (these need the path above)
@@ -12,8 +14,8 @@ import compare
 import page
 import peer_packages
 import peers
-import pytest
 from figure import Figure, median_interval
+from histogram import Histogram
 from peer_servers import mqtt_packet
 
 
@@ -181,3 +183,22 @@ def test_only_nchan_with_many_channels_has_a_reach():
 def test_mqtt_lengths_take_seven_bits_a_byte():
     assert mqtt_packet(0x30, b"x" * 127)[:2] == bytes([0x30, 127])
     assert mqtt_packet(0x30, b"x" * 321)[:3] == bytes([0x30, 0xC1, 2])
+
+
+def test_pooled_quantiles_are_those_of_all_samples():
+    slow, quick = Histogram([(9_000_000, 1), (1_000_000, 9)]), Histogram([(1_000_000, 90)])
+    whole = Histogram.pooled([slow, quick])
+    assert whole.count == 100
+    assert whole.ms(50) == 1
+    assert whole.ms(99) == 1  # the mean of theirs would be 5
+    assert whole.ms(99.9) == 9
+    assert slow.count == 10  # pooling leaves them alone
+
+
+def test_a_bar_may_be_made_of_parts(tmp_path):
+    plots = pytest.importorskip("plots", reason="matplotlib is the page's, not the tests'")
+    data = {"Fanfare": {"worker": 1.0, "edge": 2.0}, "bare": {"worker": 0.5, "edge": 1.0}}
+    told = {"figures": [figure([1.0], reach=2).as_json()], "series": []}
+    told["series"] = [{"bench": "latency", "key": "cpu", "title": "CPU", "y": "µs", "data": data, "x": ""}]
+    plots.draw(told, tmp_path)
+    assert "worker, edge" in (tmp_path / "latency-cpu.svg").read_text()
