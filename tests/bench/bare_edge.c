@@ -115,17 +115,18 @@ static char *frame_make(char *room, size_t n, size_t *ret_len)
 static void publish(const redisReply *entry)
 {
     static char room[4 + TEXT_MAX];
-    const redisReply *fields = entry->element[1], *key = fields->element[0];
+    const redisReply *blob = entry->element[1]->element[1];
     const char *pos = entry->element[0]->str + 2; /* behind "1-" */
-    if (key->len == 0 || key->len >= NAME_BYTES)
+    size_t key_len = blob->len ? (unsigned char)blob->str[0] : 0;
+    if (key_len == 0 || key_len >= NAME_BYTES || key_len >= blob->len)
         die("a record's key", "has an unfit length");
-    struct channel *ch = channel_get(key->str, key->len);
+    struct channel *ch = channel_get(blob->str + 1, key_len);
     ch->last = strtoull(pos, NULL, 10);
     if (ch->count == 0)
         return;
     int n = snprintf(room + 4, TEXT_MAX,
                      "{\"push\":{\"channel\":\"%s\",\"pub\":{\"data\":%s,\"offset\":%s}}}",
-                     ch->name, fields->element[1]->str, pos);
+                     ch->name, blob->str + 1 + key_len, pos);
     if (n >= TEXT_MAX)
         die("a record", "is too long");
     size_t len;

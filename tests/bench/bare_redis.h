@@ -2,8 +2,8 @@
 /*
  * bare_redis.h: what bench_bare_worker and bench_bare_edge agree on: the way to Redis, the stream.
  *
- *   bare:<partition>         the stream; an entry's id is 1-<Kafka offset + 1>, its one field is
- *                            named by the record's key and holds the payload as it came
+ *   bare:<partition>         the stream; an entry's id is 1-<Kafka offset + 1>, its one field holds
+ *                            the key's length in a byte, the key, and the payload as it came
  *   bare-last:<partition>    the id of the stream's last entry
  *
  * hiredis as it is, not our layer above it: what that costs is part of what is measured.
