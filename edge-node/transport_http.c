@@ -6,8 +6,12 @@
 
 #include <libwebsockets.h>
 
+#include "common/runtime/conf.h"
+
+#include "edge-node/edge_conf.h"
 #include "edge-node/feed.h"
 #include "edge-node/shard.h"
+#include "edge-node/transport_ws.h"
 
 static int respond(struct lws *wsi, unsigned int status, const char *text)
 {
@@ -37,4 +41,47 @@ int transport_http_request(struct lws *wsi, const char *path)
     }
     return respond(wsi, HTTP_STATUS_NOT_FOUND,
                    "not found; here are /connection/websocket, /health/live and /health/ready");
+}
+
+static bool origin_is_allowed(struct lws *wsi, const struct conf_strings *allowed)
+{
+    char origin[256];
+    int n = lws_hdr_copy(wsi, origin, sizeof(origin), WSI_TOKEN_ORIGIN);
+
+    if (!allowed->n || n == 0) /* programs other than browsers send none */
+        return true;
+    for (size_t i = 0; n > 0 && i < allowed->n; i++)
+        if (!strcmp(origin, allowed->v[i]))
+            return true;
+    return false;
+}
+
+static bool has_argument(struct lws *wsi, const char *name, const char *value)
+{
+    char text[64];
+    const char *p = lws_get_urlarg_by_name(wsi, name, text, sizeof(text));
+
+    return p && !strcmp(*p == '=' ? p + 1 : p, value);
+}
+
+int transport_http_filter(struct lws *wsi)
+{
+    struct shard *sh = lws_context_user(lws_get_context(wsi));
+    char path[128], text[160];
+
+    if (lws_hdr_copy(wsi, path, sizeof(path), WSI_TOKEN_GET_URI) <= 0 ||
+        strcmp(path, sh->app->path) != 0) {
+        lws_snprintf(text, sizeof(text), "WebSocket clients connect to %s", sh->app->path);
+        lws_return_http_status(wsi, HTTP_STATUS_NOT_FOUND, text);
+        return -1;
+    }
+    if (has_argument(wsi, "format=", "protobuf") || has_argument(wsi, "cf_protocol=", "protobuf")) {
+        lws_return_http_status(wsi, HTTP_STATUS_BAD_REQUEST, "this edge speaks JSON");
+        return -1;
+    }
+    if (!origin_is_allowed(wsi, &sh->conf->origins)) {
+        lws_return_http_status(wsi, HTTP_STATUS_FORBIDDEN, "origin not allowed");
+        return -1;
+    }
+    return 0;
 }

@@ -19,8 +19,6 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
-#include "common/runtime/conf.h"
-
 #include "edge-node/edge_conf.h"
 #include "edge-node/shard.h"
 #include "edge-node/transport_http.h"
@@ -269,50 +267,6 @@ static void on_input(struct ev_loop *loop, struct ev_io *w, int events)
 
 /* ---- up: libwebsockets' callbacks ---- */
 
-static bool origin_is_allowed(struct lws *wsi, const struct conf_strings *allowed)
-{
-    char origin[256];
-    int n = lws_hdr_copy(wsi, origin, sizeof(origin), WSI_TOKEN_ORIGIN);
-
-    if (!allowed->n || n == 0) /* programs other than browsers send none */
-        return true;
-    for (size_t i = 0; n > 0 && i < allowed->n; i++)
-        if (!strcmp(origin, allowed->v[i]))
-            return true;
-    return false;
-}
-
-static bool has_argument(struct lws *wsi, const char *name, const char *value)
-{
-    char text[64];
-    const char *p = lws_get_urlarg_by_name(wsi, name, text, sizeof(text));
-
-    return p && !strcmp(*p == '=' ? p + 1 : p, value);
-}
-
-/* Before the upgrade: refuse with a status that says why. */
-static int filter(struct lws *wsi)
-{
-    struct shard *sh = shard_of(wsi);
-    char path[128], text[160];
-
-    if (lws_hdr_copy(wsi, path, sizeof(path), WSI_TOKEN_GET_URI) <= 0 ||
-        strcmp(path, sh->app->path) != 0) {
-        lws_snprintf(text, sizeof(text), "WebSocket clients connect to %s", sh->app->path);
-        lws_return_http_status(wsi, HTTP_STATUS_NOT_FOUND, text);
-        return -1;
-    }
-    if (has_argument(wsi, "format=", "protobuf") || has_argument(wsi, "cf_protocol=", "protobuf")) {
-        lws_return_http_status(wsi, HTTP_STATUS_BAD_REQUEST, "this edge speaks JSON");
-        return -1;
-    }
-    if (!origin_is_allowed(wsi, &sh->conf->origins)) {
-        lws_return_http_status(wsi, HTTP_STATUS_FORBIDDEN, "origin not allowed");
-        return -1;
-    }
-    return 0;
-}
-
 static void established(struct lws *wsi, struct ws_conn *c)
 {
     struct shard *sh = shard_of(wsi);
@@ -365,7 +319,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
 
     switch (reason) {
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
-        return filter(wsi);
+        return transport_http_filter(wsi);
     case LWS_CALLBACK_ESTABLISHED:
         established(wsi, c);
         return 0;
