@@ -5,7 +5,9 @@
  *
  * Reading is ours from the upgrade on (docs/decisions/0004-pings.md): libwebsockets' own reading is
  * switched off, an ev_io of ours reads (through TLS where there is TLS), ws_frame.c puts messages
- * together. Writing, the upgrade, HTTP and the TLS handshake are libwebsockets'.
+ * together. A write goes straight to the socket, or to OpenSSL; only what that doesn't take is
+ * libwebsockets' to keep and to send (docs/decisions/0020-direct-writes.md), as are the upgrade, HTTP
+ * and the TLS handshake.
  *
  * Closing: the side that closes first sends its frame, then only a close frame is listened for; a
  * client that neither answers nor drains by CLOSE_WAIT_S is cut. What is buffered is sent first.
@@ -25,22 +27,21 @@
 #include "edge-node/ws_frame.h"
 
 #define CLOSE_WAIT_S 5
-#define READ_MAX     4096 /* bytes; a connection is read once in a round of the loop */
+#define READ_MAX     4096      /* bytes; a connection is read once in a round of the loop */
+#define TX_MAX       (1 << 20) /* bytes that libwebsockets hands to OpenSSL at once */
 
+/* The ops' `conn`. What a write touches comes first. */
 struct ws_conn {
-    struct ev_io in;
     struct lws *wsi;
+    SSL *ssl; /* NULL: plain */
+    int fd;
+    bool is_choked; /* libwebsockets may hold bytes that go first; it tells when it has none */
+    bool owes_pong, closing, read_wants_write;
     void *top; /* NULL: the application has been told of the end */
-    SSL *ssl;  /* NULL: plain */
+    struct ev_io in;
     struct ws_reader reader;
     struct buf pong; /* payload of the latest ping, while the client takes nothing */
-    bool owes_pong, closing, read_wants_write;
 };
-
-static struct ws_conn *conn_of(void *wsi)
-{
-    return lws_wsi_user(wsi);
-}
 
 static struct shard *shard_of(struct lws *wsi)
 {
@@ -54,31 +55,50 @@ static size_t frame(char *payload, size_t n, bool binary)
     return ws_put_head(payload, n, binary ? WS_BINARY : WS_TEXT);
 }
 
-static int write_framed(void *wsi, const char *p, size_t n)
+/* True: the socket took all of it. Else *p and *n are what is left. */
+static bool write_now(struct ws_conn *c, const char **p, size_t *n)
 {
-    /* not modified: the raw path copies what it must keep */
-    unsigned char *bytes = (unsigned char *)(uintptr_t)p;
+    ssize_t rc;
 
-    if (lws_write(wsi, bytes, n, LWS_WRITE_HTTP) >= 0)
+    if (c->ssl) /* all or nothing: what isn't taken is to be written again just as it is */
+        return *n <= TX_MAX && SSL_write(c->ssl, *p, (int)*n) > 0;
+    rc = send(c->fd, *p, *n, MSG_NOSIGNAL);
+    if (rc > 0) {
+        *p += rc;
+        *n -= (size_t)rc;
+    }
+    return *n == 0;
+}
+
+static int write_framed(void *conn, const char *p, size_t n)
+{
+    struct ws_conn *c = conn;
+
+    if (!c->is_choked && write_now(c, &p, &n))
         return 0;
-    ev_feed_event(shard_of(wsi)->loop, &conn_of(wsi)->in, EV_CUSTOM); /* on_input() ends it */
+    /* not modified: the raw path copies what it must keep */
+    if (lws_write(c->wsi, (unsigned char *)(uintptr_t)p, n, LWS_WRITE_HTTP) >= 0) {
+        c->is_choked = lws_partial_buffered(c->wsi) != 0;
+        return 0;
+    }
+    ev_feed_event(shard_of(c->wsi)->loop, &c->in, EV_CUSTOM); /* on_input() ends it */
     return -EPIPE;
 }
 
-static bool is_choked(const void *wsi)
+static bool is_choked(const void *conn)
 {
-    return lws_partial_buffered((struct lws *)(uintptr_t)wsi) != 0;
+    return ((const struct ws_conn *)conn)->is_choked;
 }
 
-static void want_writable(void *wsi)
+static void want_writable(void *conn)
 {
-    lws_callback_on_writable(wsi);
+    lws_callback_on_writable(((struct ws_conn *)conn)->wsi);
 }
 
-static void pause_reading(void *wsi, bool on)
+static void pause_reading(void *conn, bool on)
 {
-    struct ws_conn *c = conn_of(wsi);
-    struct shard *sh = shard_of(wsi);
+    struct ws_conn *c = conn;
+    struct shard *sh = shard_of(c->wsi);
 
     if (on && !c->closing)
         ev_io_stop(sh->loop, &c->in);
@@ -94,7 +114,7 @@ static void write_control(struct ws_conn *c, enum ws_opcode type, struct slice p
 
     memcpy(p, payload.p, payload.n);
     head = ws_put_head(p, payload.n, type);
-    (void)write_framed(c->wsi, p - head, head + payload.n); /* if it fails, the client is gone */
+    (void)write_framed(c, p - head, head + payload.n); /* if it fails, the client is gone */
 }
 
 /* Sends our close frame; from now on only the client's is awaited. */
@@ -108,24 +128,24 @@ static void say_close(struct ws_conn *c, int code, struct slice reason)
     write_control(c, WS_CLOSE, (struct slice){payload, code == WS_CLOSE_NONE ? 0 : n + 2});
 }
 
-static void close_ws(void *wsi, uint16_t code, const char *reason)
+static void close_ws(void *conn, uint16_t code, const char *reason)
 {
-    struct ws_conn *c = conn_of(wsi);
+    struct ws_conn *c = conn;
 
     if (c->closing)
         return;
     say_close(c, code, slice_of(reason));
-    pause_reading(wsi, false);
-    lws_set_timeout(wsi, PENDING_TIMEOUT_USER_OK, CLOSE_WAIT_S);
-    lws_callback_on_writable(wsi); /* the loop looks at its timers after an event */
+    pause_reading(c, false);
+    lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK, CLOSE_WAIT_S);
+    lws_callback_on_writable(c->wsi); /* the loop looks at its timers after an event */
 }
 
-static void prefetch(const void *wsi)
+static void prefetch(const void *conn)
 {
-    const char *p = wsi;
+    const struct ws_conn *c = conn;
 
-    for (size_t i = 0; i < 5; i++) /* struct lws is 840 bytes; its hot lines are the first ones */
-        __builtin_prefetch(p + 64 * i);
+    __builtin_prefetch(c);
+    __builtin_prefetch(&c->read_wants_write);
 }
 
 const struct transport transport_ws = {
@@ -162,7 +182,7 @@ static void end(struct ws_conn *c)
 
 static void on_ping(struct ws_conn *c, struct slice payload)
 {
-    if (!is_choked(c->wsi)) {
+    if (!c->is_choked) {
         c->owes_pong = false; /* an older one would come behind this one */
         write_control(c, WS_PONG, payload);
         return;
@@ -182,7 +202,7 @@ static void break_off(struct ws_conn *c, int code)
         sh->app->on_too_big(c->top);
     } else {
         sh->app->on_peer_close(c->top);
-        close_ws(c->wsi, (uint16_t)code, "");
+        close_ws(c, (uint16_t)code, "");
     }
     c->reader.only_close = true;
 }
@@ -237,7 +257,7 @@ static ssize_t read_tls(struct ws_conn *c, char *p, size_t n)
 
 static ssize_t read_plain(const struct ws_conn *c, char *p, size_t n)
 {
-    ssize_t rc = recv(c->in.fd, p, n, 0);
+    ssize_t rc = recv(c->fd, p, n, 0);
 
     if (rc > 0)
         return rc;
@@ -274,18 +294,21 @@ static void established(struct lws *wsi, struct ws_conn *c)
     lws_rx_flow_control(wsi, 0); /* it reads no more */
     c->wsi = wsi;
     c->ssl = lws_is_ssl(wsi) ? lws_get_ssl(wsi) : NULL;
-    ev_io_init(&c->in, on_input, lws_get_socket_fd(wsi), EV_READ);
+    c->fd = lws_get_socket_fd(wsi);
+    c->is_choked = lws_partial_buffered(wsi) != 0;
+    ev_io_init(&c->in, on_input, c->fd, EV_READ);
     ev_io_start(sh->loop, &c->in);
     if (c->ssl) /* what came in one record with the upgrade's last bytes */
         ev_feed_event(sh->loop, &c->in, EV_READ);
     shard_touch(sh);
-    c->top = sh->app->on_open(sh, wsi);
+    c->top = sh->app->on_open(sh, c);
 }
 
 static int writeable(struct lws *wsi, struct ws_conn *c)
 {
     struct shard *sh = shard_of(wsi);
 
+    c->is_choked = lws_partial_buffered(wsi) != 0;
     if (c->read_wants_write) {
         c->read_wants_write = false;
         ev_feed_event(sh->loop, &c->in, EV_READ);
@@ -340,7 +363,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
 const struct lws_protocols *transport_ws_protocols(void)
 {
     static const struct lws_protocols list[] = {
-        {"fanfare", on_event, sizeof(struct ws_conn), 1, 0, NULL, 1 << 20},
+        {"fanfare", on_event, sizeof(struct ws_conn), 1, 0, NULL, TX_MAX},
         {NULL, NULL, 0, 0, 0, NULL, 0},
     };
     return list;

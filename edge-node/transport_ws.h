@@ -3,10 +3,11 @@
  * transport_ws.h: WebSocket (RFC 6455) over libwebsockets, and the fast path that writes frames
  * made by us. The client port's few HTTP answers (health, page) are in transport_http.h.
  *
- * The fast path: lws_write(wsi, bytes, n, LWS_WRITE_HTTP) on an established WebSocket sends bytes
- * that are framed already, keeps partial writes and control frames in order, and works under TLS.
- * It is undocumented (rops_write_role_protocol_ws, `send_raw`, in 4.1.6 and in 5.0); this file owns
- * it, and tests/integration/test_edge_frames.py guards it. @thread shard
+ * The fast path: send() or SSL_write(), and for what they don't take lws_write(wsi, bytes, n,
+ * LWS_WRITE_HTTP), which on an established WebSocket sends bytes that are framed already, keeps
+ * partial writes in order, and works under TLS. That is undocumented (rops_write_role_protocol_ws,
+ * `send_raw`, in 4.1.6 and in 5.0); this file owns it, and tests/integration/test_edge_frames.py
+ * guards it. @thread shard
  */
 #pragma once
 
