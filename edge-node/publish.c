@@ -2,9 +2,13 @@
 /*
  * publish.c: see publish.h.
  *
- * If only one channel got records, its block is written straight to each of its live subscribers.
- * Else what a client gets from several blocks is gathered and goes out in one write. A client that
- * can't take more is moved to its own pace (sub_lag).
+ * If only one channel got records, its block is written straight to each of its live subscribers;
+ * so is any block to a client with one subscription. What others get from several blocks is
+ * gathered and goes out in one write. A client that can't take more is moved to its own pace
+ * (sub_lag).
+ *
+ * A client costs one system call and the few lines of memory that session.h and the transport keep
+ * together; they are fetched while others are written to.
  */
 #include "edge-node/publish.h"
 
@@ -14,14 +18,12 @@
 #include "edge-node/session.h"
 #include "edge-node/sub.h"
 
-/* Sessions; their own structs are fetched twice as far ahead. Measured with libwebsockets' own
- * per-connection structs: it removes half of what they cost. */
-#define PREFETCH_AHEAD ((size_t)6)
-#define FRESH_KEEP     1024 /* records of a channel in a turn, usually */
+#define AHEAD      6    /* clients whose connections are fetched; their sessions: twice as many */
+#define FRESH_KEEP 1024 /* records of a channel in a turn, usually */
 
 /* One block for one subscriber. */
 struct item {
-    struct sub *sub;
+    struct hub_slot to;
     const struct block *block;
     uint32_t next; /* index + 1 of the session's next item; 0: none */
     uint32_t last; /* in a session's first item: index of its last one */
@@ -83,43 +85,60 @@ static bool is_ready(struct session *s)
     return session_can_take(s);
 }
 
-/* Writes the chunks of b until the client can't take more. */
-static void write_block(struct hub *h, struct session *s, struct sub *sub, const struct block *b)
+/* What a client has that was written nothing of b from its chunk i on. */
+static uint64_t pos_before(const struct sub *sub, const struct block *b, size_t i)
 {
-    struct publish *x = h->publish;
-    uint64_t pos = sub->w.ch->tail ? sub->w.ch->tail->before : 0;
+    const struct tail *t = sub->w.ch->tail;
+
+    if (i)
+        return b->chunks[i - 1].last;
+    return t ? t->before : 0;
+}
+
+/* Writes the chunks of b until the client can't take more. */
+static void write_block(struct publish *x, const struct hub_slot *to, const struct block *b)
+{
+    struct session *s = to->s;
 
     for (size_t i = 0; i < b->n; i++) {
         const struct chunk *c = &b->chunks[i];
         if (!is_ready(s) || s->tr->write(s->conn, b->bytes.p + c->at, c->n) != 0) {
-            sub_lag(sub, pos);
+            sub_lag(to->sub, pos_before(to->sub, b, i));
             return;
         }
-        pos = c->last;
         x->deliveries += c->count;
         x->bytes_out += (int64_t)c->n;
         x->writes++;
     }
 }
 
-static void publish_one(struct hub *h, struct channel *ch, const struct block *b)
+static void publish_one(struct publish *x, const struct channel *ch, const struct block *b)
 {
     for (uint32_t i = ch->live; i-- > 0;) { /* downwards: sub_lag moves the last into its place */
-        if (i >= 2 * PREFETCH_AHEAD)
-            __builtin_prefetch(ch->slots[i - 2 * PREFETCH_AHEAD].s);
-        if (i >= PREFETCH_AHEAD)
-            session_prefetch(ch->slots[i - PREFETCH_AHEAD].s);
-        write_block(h, ch->slots[i].s, ch->slots[i].sub, b);
+        const struct hub_slot to = ch->slots[i];
+        if (i >= 2 * AHEAD)
+            session_prefetch(ch->slots[i - 2 * AHEAD].s);
+        if (i >= AHEAD)
+            session_prefetch_conn(ch->slots[i - AHEAD].s);
+        write_block(x, &to, b);
     }
 }
 
-static void gather_one(struct publish *x, const struct hub_slot *slot, const struct block *b)
-{
-    struct session *s = slot->s;
-    uint32_t at = (uint32_t)x->items_n;
+/* ---- several channels ---- */
 
-    GROW(x->items, x->items_n, x->items_cap);
-    x->items[x->items_n++] = (struct item){slot->sub, b, 0, at};
+static void list_items(struct publish *x, const struct channel *ch, const struct block *b)
+{
+    for (uint32_t i = 0; i < ch->live; i++) {
+        GROW(x->items, x->items_n, x->items_cap);
+        x->items[x->items_n++] = (struct item){ch->slots[i], b, 0, 0};
+    }
+}
+
+static void gather(struct publish *x, uint32_t at)
+{
+    struct session *s = x->items[at].to.s;
+
+    x->items[at].last = at;
     if (!s->gather) {
         GROW(x->sessions, x->sessions_n, x->sessions_cap);
         x->sessions[x->sessions_n++] = s;
@@ -131,10 +150,20 @@ static void gather_one(struct publish *x, const struct hub_slot *slot, const str
     }
 }
 
-static void gather(struct publish *x, const struct channel *ch, const struct block *b)
+/* Sorts the items by client, and writes to those that can have but one. */
+static void sort_items(struct publish *x)
 {
-    for (uint32_t i = 0; i < ch->live; i++)
-        gather_one(x, &ch->slots[i], b);
+    for (size_t i = 0; i < x->items_n; i++) {
+        const struct item *it = &x->items[i];
+        if (i + 2 * AHEAD < x->items_n)
+            session_prefetch(it[2 * AHEAD].to.s);
+        if (i + AHEAD < x->items_n)
+            session_prefetch_conn(it[AHEAD].to.s);
+        if (it->to.s->sub_count == 1)
+            write_block(x, &it->to, it->block);
+        else
+            gather(x, (uint32_t)i);
+    }
 }
 
 static const struct item *next_item(const struct publish *x, const struct item *it)
@@ -156,7 +185,7 @@ static void write_items(struct hub *h, struct session *s)
     }
     if (n == 1 || sum > (size_t)h->conf->write_max || !is_ready(s)) {
         for (it = first; it; it = next_item(x, it))
-            write_block(h, s, it->sub, it->block);
+            write_block(x, &it->to, it->block);
         return;
     }
     x->bytes.n = 0;
@@ -194,6 +223,23 @@ static void encode(struct hub *h, struct channel *ch, struct block *b)
         rec_vec_done(&ch->fresh);
 }
 
+static void publish_some(struct hub *h, size_t n)
+{
+    struct publish *x = h->publish;
+
+    for (size_t i = 0; i < n; i++)
+        list_items(x, x->touched[i], &x->blocks[i]);
+    sort_items(x);
+    for (size_t i = 0; i < x->sessions_n; i++) {
+        if (i + 2 * AHEAD < x->sessions_n)
+            session_prefetch(x->sessions[i + 2 * AHEAD]);
+        if (i + AHEAD < x->sessions_n)
+            session_prefetch_conn(x->sessions[i + AHEAD]);
+        write_items(h, x->sessions[i]);
+    }
+    x->items_n = x->sessions_n = 0;
+}
+
 void publish_all(struct hub *h)
 {
     struct publish *x = h->publish;
@@ -209,23 +255,15 @@ void publish_all(struct hub *h)
     x->touched_n = n;
     for (size_t i = 0; i < n; i++)
         block_for(x, i); /* before any pointer to one is kept */
-    for (size_t i = 0; i < n; i++) {
+    for (size_t i = 0; i < n; i++)
         encode(h, x->touched[i], &x->blocks[i]);
-        if (n == 1)
-            publish_one(h, x->touched[i], &x->blocks[i]);
-        else
-            gather(x, x->touched[i], &x->blocks[i]);
-    }
-    for (size_t i = 0; i < x->sessions_n; i++) {
-        if (i + 2 * PREFETCH_AHEAD < x->sessions_n)
-            __builtin_prefetch(x->sessions[i + 2 * PREFETCH_AHEAD]);
-        if (i + PREFETCH_AHEAD < x->sessions_n)
-            session_prefetch(x->sessions[i + PREFETCH_AHEAD]);
-        write_items(h, x->sessions[i]);
-    }
+    if (n == 1)
+        publish_one(x, x->touched[0], &x->blocks[0]);
+    else
+        publish_some(h, n);
     for (size_t i = 0; i < n; i++)
         block_clear(&x->blocks[i]);
-    x->touched_n = x->items_n = x->sessions_n = 0;
+    x->touched_n = 0;
 }
 
 void publish_count(struct publish *x)

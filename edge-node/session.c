@@ -89,12 +89,6 @@ void session_close(struct session *s, uint16_t code)
 
 /* ---- output ---- */
 
-bool session_can_take(const struct session *s)
-{
-    return s->state < SESSION_CLOSING && s->out.n < (size_t)s->h->conf->write_max &&
-           !s->tr->is_choked(s->conn);
-}
-
 void session_dirty(struct session *s)
 {
     if (s->state < SESSION_CLOSED)
@@ -254,10 +248,4 @@ void session_on_message(struct session *s, struct slice text)
         return;
     }
     command_run(s, text);
-}
-
-void session_prefetch(const struct session *s)
-{
-    if (s->conn)
-        s->tr->prefetch(s->conn);
 }

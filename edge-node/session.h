@@ -24,29 +24,32 @@ enum session_state {
 };
 
 struct session {
-    struct list in_hub; /* hub->sessions */
-    struct list mark;   /* hub->dirty or hub->dead */
-    struct wheel_timer timer;
+    /* what a push looks at, and nothing else: session_prefetch */
     struct hub *h;
     void *conn; /* transport's; NULL once closed */
     const struct transport *tr;
+    struct buf out;  /* messages of this turn */
+    uint32_t gather; /* scratch of a turn */
+    uint32_t sub_count;
+    uint8_t state; /* enum session_state */
+    bool awaits_pong, stalled, reading_paused;
+
+    uint32_t requests;
     const struct proto *proto;
+    struct list in_hub; /* hub->sessions */
+    struct list mark;   /* hub->dirty or hub->dead */
+    struct wheel_timer timer;
     struct sub *subs;
     struct list blocked;         /* waiters: until it can be written to */
     struct list held;            /* waiters: until the connect reply is out */
     struct user *user;           /* NULL: anonymous */
     struct history_req *history; /* under way */
-    struct buf out;              /* messages of this turn */
     struct buf backlog;          /* commands behind a connect that still waits */
     uint64_t ping_ms;            /* when the next ping is due, or the pong */
-    uint32_t gather;             /* scratch of a turn */
-    uint32_t sub_count, requests;
-    uint32_t unanswered; /* server-side subscriptions that the connect reply waits for */
+    uint32_t unanswered;         /* server-side subscriptions that the connect reply waits for */
     uint32_t connect_id;
     uint32_t first_bytes; /* publications kept for the connect reply */
     uint8_t id[16];
-    uint8_t state; /* enum session_state */
-    bool awaits_pong, stalled, reading_paused;
 };
 
 struct session *session_open(struct hub *h, void *conn, const struct transport *tr,
@@ -63,10 +66,28 @@ void session_on_close(struct session *s);
 void session_close(struct session *s, uint16_t code);
 void session_dirty(struct session *s); /* has output: flush it at this turn's end */
 void session_flush(struct session *s);
-bool session_can_take(const struct session *s); /* is there room for more output now? */
-void session_set_timer(struct session *s);      /* after ping_ms or an expiry changed */
-void session_prefetch(const struct session *s);
+void session_set_timer(struct session *s); /* after ping_ms or an expiry changed */
 void session_on_timer(struct wheel_timer *t, uint64_t now_ms);
 void session_free(struct session *s);
 void session_sub_answered(struct session *s);         /* one of `unanswered` has its result */
 void session_sub_failed(struct session *s, int code); /* one of them can't be had; command.c */
+
+/* Is there room for more output now? */
+static inline bool session_can_take(const struct session *s)
+{
+    return s->state < SESSION_CLOSING && s->out.n < (size_t)s->h->conf->write_max &&
+           !s->tr->is_choked(s->conn);
+}
+
+/* Of what a push to s will touch; it reads s->conn, so s itself must have been fetched before. */
+static inline void session_prefetch(const struct session *s)
+{
+    __builtin_prefetch(s);
+    __builtin_prefetch(&s->reading_paused); /* they are often two lines */
+}
+
+static inline void session_prefetch_conn(const struct session *s)
+{
+    if (s->conn)
+        s->tr->prefetch(s->conn);
+}

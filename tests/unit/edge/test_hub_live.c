@@ -34,6 +34,48 @@ static void test_gathered(void **state)
     end();
 }
 
+/* Who has one subscription needn't be gathered; some of them, and one who has both, are choked. */
+static void test_one_or_several(void **state)
+{
+    static struct fake_conn many[40];
+    static const char *const names[] = {"a", "b"};
+
+    (void)state;
+    begin(100);
+    for (size_t i = 0; i < ARRAY_LEN(many); i++) {
+        fake_open(&x, &many[i]);
+        fake_say(&x, &many[i], "{\"id\":1,\"connect\":{}}");
+        if (i % 5 != 1)
+            fake_say(&x, &many[i], "{\"id\":2,\"subscribe\":{\"channel\":\"a\"}}");
+        if (i % 5 <= 1)
+            fake_say(&x, &many[i], "{\"id\":3,\"subscribe\":{\"channel\":\"b\"}}");
+    }
+    fake_settle(&x);
+    for (size_t i = 0; i < ARRAY_LEN(many); i++) {
+        take_text(&many[i]);
+        many[i].writes = 0;
+        many[i].room = i % 3 ? SIZE_MAX : 1;
+    }
+    for (int turn = 0; turn < 3; turn++) {
+        for (int i = 0; i < 8; i++)
+            fake_write(&x, names[i % 2], 10, true);
+        fake_turn(&x);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(many); i++)
+        assert_int_equal(many[i].writes, i % 3 ? 3 : 1);
+    for (size_t i = 0; i < ARRAY_LEN(many); i += 3)
+        fake_drain(&many[i], SIZE_MAX);
+    fake_settle(&x);
+    for (size_t i = 0; i < ARRAY_LEN(many); i++) {
+        uint64_t pos[30];
+        assert_int_equal(positions(take_text(&many[i]), pos, 30), i % 5 ? 12 : 24);
+        for (size_t k = 1; k < (i % 5 ? 12 : 4); k++) /* of each channel's in order */
+            assert_true(pos[k] > pos[k - 1]);
+        fake_close(&many[i]);
+    }
+    end();
+}
+
 static void test_choked_mid_turn(void **state)
 {
     static struct buf all;
@@ -297,6 +339,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gathered),
+        cmocka_unit_test(test_one_or_several),
         cmocka_unit_test(test_choked_mid_turn),
         cmocka_unit_test(test_a_turn_is_bounded),
         cmocka_unit_test(test_hole_later),
