@@ -6,8 +6,8 @@
  * Reading is ours from the upgrade on (docs/decisions/0004-pings.md): libwebsockets' own reading is
  * switched off, an ev_io of ours reads (through TLS where there is TLS), ws_frame.c puts messages
  * together. A write goes straight to the socket, or to OpenSSL; only what that doesn't take is
- * libwebsockets' to keep and to send (docs/decisions/0020-direct-writes.md), as are the upgrade, HTTP
- * and the TLS handshake.
+ * libwebsockets' to keep and to send (docs/decisions/0020-direct-writes.md), and so are the
+ * upgrade, HTTP and the TLS handshake.
  *
  * Closing: the side that closes first sends its frame, then only a close frame is listened for; a
  * client that neither answers nor drains by CLOSE_WAIT_S is cut. What is buffered is sent first.
