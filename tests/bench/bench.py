@@ -25,6 +25,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integra
 
 # ruff: noqa: E402 (these need the path above)
 import compare
+import connect
 import deep
 import delivery
 import fanout
@@ -49,6 +50,7 @@ BENCHES = {
     "latency": latency,
     "worker": worker,
     "memory": memory,
+    "connect": connect,
     "storm": storm,
     "slow": slow,
     "deep": deep,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * sink_tls.c: see sink_tls.h. Owns one SSL_CTX, for the process' whole life.
+ * sink_tls.c: see sink_tls.h. Owns one SSL_CTX and one session, for the process' whole life.
  */
 #include "tests/bench/sink_tls.h"
 
@@ -11,12 +11,23 @@
 #include <openssl/ssl.h>
 
 static SSL_CTX *ctx;
+static SSL_SESSION *session; /* the first that a server gave */
+static bool resuming;
 
 _Noreturn static void die(const char *what)
 {
     (void)fprintf(stderr, "bench_sink: TLS: %s: %s\n", what,
                   ERR_reason_error_string(ERR_peek_last_error()));
     exit(1);
+}
+
+static int on_session(SSL *ssl, SSL_SESSION *new)
+{
+    (void)ssl;
+    if (session)
+        return 0;
+    session = new;
+    return 1;
 }
 
 static void start(void)
@@ -28,7 +39,8 @@ static void start(void)
     SSL_CTX_set_read_ahead(ctx, 1);
     /* Thousands of clients: their buffers, 32 KiB each, would be most of the memory. */
     SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
-    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
+    SSL_CTX_sess_set_new_cb(ctx, on_session);
 }
 
 SSL *sink_tls_new(int fd)
@@ -39,7 +51,30 @@ SSL *sink_tls_new(int fd)
     if (!ssl || !SSL_set_fd(ssl, fd))
         die("a client can't start");
     SSL_set_connect_state(ssl);
+    if (resuming) { /* a copy: the library uses a session once */
+        SSL_SESSION *own = SSL_SESSION_dup(session);
+        if (!own || SSL_set_session(ssl, own) != 1)
+            die("a session");
+        SSL_SESSION_free(own);
+    }
     return ssl;
+}
+
+void sink_tls_free(SSL *ssl)
+{
+    SSL_free(ssl);
+}
+
+void sink_tls_resume(void)
+{
+    if (!session)
+        die("no ticket has come");
+    resuming = true;
+}
+
+bool sink_tls_is_resumed(const SSL *ssl)
+{
+    return SSL_session_reused(ssl);
 }
 
 bool sink_tls_shake(SSL *ssl)
