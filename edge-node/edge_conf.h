@@ -15,7 +15,7 @@ struct edge_conf {
     struct conf_strings origins;
     struct conf_table namespaces;
     int log_level;
-    bool anonymous;
+    bool anonymous, io_uring;
 };
 
 extern const struct conf_program edge_program;

@@ -18,6 +18,7 @@
 #include "edge-node/session.h"
 #include "edge-node/sub.h"
 
+#define PUSHES     256  /* writes that go out together */
 #define AHEAD      6    /* clients whose connections are fetched; their sessions: twice as many */
 #define FRESH_KEEP 1024 /* records of a channel in a turn, usually */
 
@@ -27,6 +28,12 @@ struct item {
     const struct block *block;
     uint32_t next; /* index + 1 of the session's next item; 0: none */
     uint32_t last; /* in a session's first item: index of its last one */
+};
+
+/* A write that is put off, to go out with others. */
+struct push {
+    struct sub *sub;
+    const struct block *block; /* of one chunk */
 };
 
 struct publish {
@@ -39,6 +46,9 @@ struct publish {
     struct session **sessions; /* with items */
     size_t sessions_n, sessions_cap;
     struct buf bytes;
+    struct push pushes[PUSHES];
+    struct transport_write writes_due[PUSHES]; /* theirs */
+    size_t pushes_n;
     int64_t deliveries, writes, bytes_out;
 };
 
@@ -95,6 +105,13 @@ static uint64_t pos_before(const struct sub *sub, const struct block *b, size_t 
     return t ? t->before : 0;
 }
 
+static void count(struct publish *x, const struct chunk *c)
+{
+    x->deliveries += c->count;
+    x->bytes_out += (int64_t)c->n;
+    x->writes++;
+}
+
 /* Writes the chunks of b until the client can't take more. */
 static void write_block(struct publish *x, const struct hub_slot *to, const struct block *b)
 {
@@ -106,10 +123,43 @@ static void write_block(struct publish *x, const struct hub_slot *to, const stru
             sub_lag(to->sub, pos_before(to->sub, b, i));
             return;
         }
-        x->deliveries += c->count;
-        x->bytes_out += (int64_t)c->n;
-        x->writes++;
+        count(x, c);
     }
+}
+
+static void write_pushes(struct publish *x)
+{
+    if (!x->pushes_n)
+        return;
+    x->pushes[0].sub->w.s->tr->write_many(x->writes_due, x->pushes_n);
+    for (size_t i = 0; i < x->pushes_n; i++) {
+        const struct push *p = &x->pushes[i];
+        if (x->writes_due[i].rc == 0)
+            count(x, &p->block->chunks[0]);
+        else
+            sub_lag(p->sub, pos_before(p->sub, p->block, 0));
+    }
+    x->pushes_n = 0;
+}
+
+/* As write_block(), perhaps a little later: nothing else is written to the client until then. */
+static void push(struct publish *x, const struct hub_slot *to, const struct block *b)
+{
+    struct session *s = to->s;
+    const struct chunk *c = &b->chunks[0];
+
+    if (b->n > 1) {
+        write_block(x, to, b);
+        return;
+    }
+    if (!is_ready(s)) {
+        sub_lag(to->sub, pos_before(to->sub, b, 0));
+        return;
+    }
+    x->pushes[x->pushes_n] = (struct push){to->sub, b};
+    x->writes_due[x->pushes_n++] = (struct transport_write){s->conn, b->bytes.p + c->at, c->n, 0};
+    if (x->pushes_n == PUSHES)
+        write_pushes(x);
 }
 
 static void publish_one(struct publish *x, const struct channel *ch, const struct block *b)
@@ -120,7 +170,7 @@ static void publish_one(struct publish *x, const struct channel *ch, const struc
             session_prefetch(ch->slots[i - 2 * AHEAD].s);
         if (i >= AHEAD)
             session_prefetch_conn(ch->slots[i - AHEAD].s);
-        write_block(x, &to, b);
+        push(x, &to, b);
     }
 }
 
@@ -160,7 +210,7 @@ static void sort_items(struct publish *x)
         if (i + AHEAD < x->items_n)
             session_prefetch_conn(it[AHEAD].to.s);
         if (it->to.s->sub_count == 1)
-            write_block(x, &it->to, it->block);
+            push(x, &it->to, it->block);
         else
             gather(x, (uint32_t)i);
     }
@@ -183,7 +233,11 @@ static void write_items(struct hub *h, struct session *s)
         sum += it->block->size;
         n++;
     }
-    if (n == 1 || sum > (size_t)h->conf->write_max || !is_ready(s)) {
+    if (n == 1) {
+        push(x, &first->to, first->block);
+        return;
+    }
+    if (sum > (size_t)h->conf->write_max || !is_ready(s)) {
         for (it = first; it; it = next_item(x, it))
             write_block(x, &it->to, it->block);
         return;
@@ -261,6 +315,7 @@ void publish_all(struct hub *h)
         publish_one(x, x->touched[0], &x->blocks[0]);
     else
         publish_some(h, n);
+    write_pushes(x);
     for (size_t i = 0; i < n; i++)
         block_clear(&x->blocks[i]);
     x->touched_n = 0;

@@ -23,6 +23,7 @@
 
 #include "edge-node/edge_metric.h"
 #include "edge-node/listener.h"
+#include "edge-node/sends.h"
 #include "edge-node/session.h"
 #include "edge-node/transport_ws.h"
 
@@ -292,6 +293,12 @@ static void *run(void *arg)
     struct shard *sh = arg;
 
     proc_thread_role("shard");
+    if (sh->conf->io_uring)
+        sh->sends = sends_new();
+    if (sh->conf->io_uring && !sh->sends)
+        log_info("io_uring_unavailable",
+                 " why=%s hint=\"nothing is wrong: a write takes a little more time\"",
+                 log_value(slice_of(strerror(errno))));
     ev_run(sh->loop, 0);
     return NULL;
 }
@@ -318,6 +325,8 @@ void shard_join(struct shard *sh)
 void shard_done(struct shard *sh)
 {
     ev_prepare_stop(sh->loop, &sh->turn);
+    sends_free(sh->sends); /* it is the other thread's */
+    sh->sends = NULL;
     if (sh->lws)
         lws_context_destroy(sh->lws); /* closes what is left: session_on_close */
     hub_turn(&sh->hub, clock_mono_ms());

@@ -15,6 +15,7 @@
 
 struct lws_context;
 struct lws_vhost;
+struct sends;
 struct ws_app;
 
 #define SHARD_REFUSED 64
@@ -45,6 +46,7 @@ struct shard {
 
     struct lws_context *lws;
     struct lws_vhost *vhost;
+    struct sends *sends; /* NULL: each write is a system call */
     int listen_fd;
 };
 

@@ -10,6 +10,13 @@
 
 struct session;
 
+struct transport_write {
+    void *conn;
+    const char *p;
+    size_t n;
+    int rc; /* as write() returns it */
+};
+
 struct transport {
     const char *name;
     size_t head_max; /* most bytes of framing before a batch of messages */
@@ -22,6 +29,8 @@ struct transport {
      * transport, in order; then is_choked() is true until it is drained. 0, or -EPIPE: the
      * connection is broken and on its way to session_on_close. */
     int (*write)(void *conn, const char *p, size_t n);
+    /* The same for many connections of one shard, none of them twice, choked or closed. */
+    void (*write_many)(struct transport_write *w, size_t n);
     bool (*is_choked)(const void *conn);
     void (*want_writable)(void *conn); /* session_on_writable() when drained */
     void (*pause_reading)(void *conn, bool on);

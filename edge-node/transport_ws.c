@@ -22,6 +22,7 @@
 #include <openssl/ssl.h>
 
 #include "edge-node/edge_conf.h"
+#include "edge-node/sends.h"
 #include "edge-node/shard.h"
 #include "edge-node/transport_http.h"
 #include "edge-node/ws_frame.h"
@@ -70,12 +71,9 @@ static bool write_now(struct ws_conn *c, const char **p, size_t *n)
     return *n == 0;
 }
 
-static int write_framed(void *conn, const char *p, size_t n)
+/* What the socket didn't take, and what comes after it, is libwebsockets' to send. */
+static int write_rest(struct ws_conn *c, const char *p, size_t n)
 {
-    struct ws_conn *c = conn;
-
-    if (!c->is_choked && write_now(c, &p, &n))
-        return 0;
     /* not modified: the raw path copies what it must keep */
     if (lws_write(c->wsi, (unsigned char *)(uintptr_t)p, n, LWS_WRITE_HTTP) >= 0) {
         c->is_choked = lws_partial_buffered(c->wsi) != 0;
@@ -83,6 +81,39 @@ static int write_framed(void *conn, const char *p, size_t n)
     }
     ev_feed_event(shard_of(c->wsi)->loop, &c->in, EV_CUSTOM); /* on_input() ends it */
     return -EPIPE;
+}
+
+static int write_framed(void *conn, const char *p, size_t n)
+{
+    struct ws_conn *c = conn;
+
+    if (!c->is_choked && write_now(c, &p, &n))
+        return 0;
+    return write_rest(c, p, n);
+}
+
+static void send_all(struct sends *sends, struct transport_write *w, size_t n)
+{
+    const int32_t *sent;
+
+    for (size_t i = 0; i < n; i++)
+        sends_add(sends, ((const struct ws_conn *)w[i].conn)->fd, w[i].p, w[i].n);
+    sent = sends_run(sends);
+    for (size_t i = 0; i < n; i++) {
+        size_t took = sent[i] > 0 ? (size_t)sent[i] : 0;
+        w[i].rc = took == w[i].n ? 0 : write_rest(w[i].conn, w[i].p + took, w[i].n - took);
+    }
+}
+
+static void write_many(struct transport_write *w, size_t n)
+{
+    const struct ws_conn *first = w[0].conn;
+    struct sends *sends = n > 1 && !first->ssl ? shard_of(first->wsi)->sends : NULL;
+
+    for (size_t i = 0; !sends && i < n; i++)
+        w[i].rc = write_framed(w[i].conn, w[i].p, w[i].n);
+    for (size_t i = 0; sends && i < n; i += SENDS_MAX)
+        send_all(sends, w + i, n - i < SENDS_MAX ? n - i : SENDS_MAX);
 }
 
 static bool is_choked(const void *conn)
@@ -153,6 +184,7 @@ const struct transport transport_ws = {
     .head_max = WS_HEAD_MAX,
     .frame = frame,
     .write = write_framed,
+    .write_many = write_many,
     .is_choked = is_choked,
     .want_writable = want_writable,
     .pause_reading = pause_reading,

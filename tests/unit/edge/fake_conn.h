@@ -54,6 +54,12 @@ static inline int fake_conn_write(void *conn, const char *p, size_t n)
     return 0;
 }
 
+static inline void fake_write_many(struct transport_write *w, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        w[i].rc = fake_conn_write(w[i].conn, w[i].p, w[i].n);
+}
+
 static inline bool fake_is_choked(const void *conn)
 {
     return ((const struct fake_conn *)conn)->choked;
@@ -88,6 +94,7 @@ static const struct transport fake_transport = {
     .head_max = 4,
     .frame = fake_frame,
     .write = fake_conn_write,
+    .write_many = fake_write_many,
     .is_choked = fake_is_choked,
     .want_writable = fake_want_writable,
     .pause_reading = fake_pause,
