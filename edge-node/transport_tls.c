@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * transport_tls.c: see transport_tls.h. Loads both files as libwebsockets will, and throws them
- * away again. No state.
+ * transport_tls.c: see transport_tls.h. The check loads both files as libwebsockets will, and
+ * throws them away again. Owns the process' ticket keys: those that OpenSSL made for the first
+ * context.
  */
 #include "edge-node/transport_tls.h"
 
@@ -61,4 +62,18 @@ int transport_tls_check(const char *certificate, const char *key, char *why, siz
     SSL_CTX_free(ctx);
     ERR_clear_error();
     return problem ? -EINVAL : 0;
+}
+
+int transport_tls_prepare(SSL_CTX *ctx)
+{
+    static unsigned char keys[256];
+    static long size; /* 0: there are none yet */
+
+    if (!size) {
+        long n = SSL_CTX_get_tlsext_ticket_keys(ctx, NULL, 0);
+        if (n <= 0 || n > (long)sizeof(keys) || !SSL_CTX_get_tlsext_ticket_keys(ctx, keys, n))
+            return -EINVAL;
+        size = n;
+    }
+    return SSL_CTX_set_tlsext_ticket_keys(ctx, keys, size) ? 0 : -EINVAL;
 }

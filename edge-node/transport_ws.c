@@ -25,6 +25,7 @@
 #include "edge-node/sends.h"
 #include "edge-node/shard.h"
 #include "edge-node/transport_http.h"
+#include "edge-node/transport_tls.h"
 #include "edge-node/ws_frame.h"
 
 #define CLOSE_WAIT_S 5
@@ -383,6 +384,8 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_CLOSED:
         closed(wsi, c);
         return 0;
+    case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS:
+        return transport_tls_prepare(user);
     case LWS_CALLBACK_HTTP:
         return transport_http_request(wsi, in);
     default:

@@ -62,6 +62,8 @@ SSL *sink_tls_new(int fd)
 
 void sink_tls_free(SSL *ssl)
 {
+    if (ssl) /* else the library takes its session for a bad one */
+        SSL_set_shutdown(ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     SSL_free(ssl);
 }
 
