@@ -29,7 +29,13 @@
 
 #define MEMORY_LOOK_MS 50
 #define MEMORY_FULL_MS 1000
-#define ACCEPT_BURST   64 /* connections taken in one round, so that the others get their turn */
+#define TRIM_CLIENTS   1000
+#define CALM_CLIENTS   50 /* in CALM_MS */
+#define CALM_MS        1000
+/* Connections taken in one round, so that the others get their turn: 1 or 2 ms. Those that have to
+ * wait do so in the kernel, where they take less memory than in a handshake, too. */
+#define ACCEPT_BURST     64
+#define ACCEPT_BURST_TLS 4
 
 /* ---- the loop ---- */
 
@@ -85,6 +91,27 @@ static void close_refused(struct shard *sh)
         listener_take_refused(sh->refused[--sh->refused_count]);
 }
 
+static bool has_moved(uint32_t a, uint32_t b, uint32_t by)
+{
+    return a > b + by || b > a + by;
+}
+
+/* malloc keeps what handshakes and clients leave behind. After many came or went the system gets it
+ * back, once it is calm: that takes about a tenth of a millisecond for each megabyte. */
+static void give_back(struct shard *sh, uint64_t now)
+{
+    uint32_t n = sh->hub.session_count, before = sh->count_before;
+
+    if (now < sh->count_ms + CALM_MS)
+        return;
+    sh->count_ms = now;
+    sh->count_before = n;
+    if (!has_moved(n, sh->count_trimmed, TRIM_CLIENTS) || has_moved(n, before, CALM_CLIENTS))
+        return;
+    sh->count_trimmed = n;
+    malloc_trim(0);
+}
+
 static void on_tick(struct ev_loop *loop, struct ev_timer *w, int events)
 {
     struct shard *sh = container_of(w, struct shard, tick);
@@ -92,6 +119,7 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *w, int events)
     (void)loop, (void)events;
     hub_tick(&sh->hub, clock_mono_ms());
     close_refused(sh);
+    give_back(sh, sh->hub.now_ms);
     tell_left(sh);
 }
 
@@ -149,8 +177,10 @@ static void on_accept(struct ev_loop *loop, struct ev_io *w, int events)
 {
     struct shard *sh = container_of(w, struct shard, accept);
 
+    int burst = sh->conf->tls_certificate[0] ? ACCEPT_BURST_TLS : ACCEPT_BURST;
+
     (void)events;
-    for (int i = 0; i < ACCEPT_BURST; i++) {
+    for (int i = 0; i < burst; i++) {
         int fd = listener_accept(sh->listen_fd, (size_t)sh->conf->write_max);
         if (fd == -EINTR)
             continue;

@@ -44,6 +44,10 @@ struct shard {
     bool is_full;                              /* newcomers are refused */
     int refused[SHARD_REFUSED], refused_count; /* to be closed with the next tick */
 
+    /* clients when memory was given back last; a moment ago, and when that was */
+    uint32_t count_trimmed, count_before;
+    uint64_t count_ms;
+
     struct lws_context *lws;
     struct lws_vhost *vhost;
     struct sends *sends; /* NULL: each write is a system call */
