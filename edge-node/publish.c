@@ -18,9 +18,10 @@
 #include "edge-node/session.h"
 #include "edge-node/sub.h"
 
-#define PUSHES     256  /* writes that go out together */
-#define AHEAD      6    /* clients whose connections are fetched; their sessions: twice as many */
-#define FRESH_KEEP 1024 /* records of a channel in a turn, usually */
+#define PUSHES       256 /* writes that go out together */
+#define GATHER_BYTES KIB(256)
+#define AHEAD        6    /* clients whose connections are fetched; their sessions: twice as many */
+#define FRESH_KEEP   1024 /* records of a channel in a turn, usually */
 
 /* One block for one subscriber. */
 struct item {
@@ -32,8 +33,8 @@ struct item {
 
 /* A write that is put off, to go out with others. */
 struct push {
-    struct sub *sub;
-    const struct block *block; /* of one chunk */
+    struct hub_slot to;
+    const struct block *block; /* of one chunk; NULL: of several blocks, in `bytes` */
 };
 
 struct publish {
@@ -45,7 +46,7 @@ struct publish {
     size_t items_n, items_cap;
     struct session **sessions; /* with items */
     size_t sessions_n, sessions_cap;
-    struct buf bytes;
+    struct buf bytes; /* gathered; in place until the pushes were written */
     struct push pushes[PUSHES];
     struct transport_write writes_due[PUSHES]; /* theirs */
     size_t pushes_n;
@@ -131,15 +132,26 @@ static void write_pushes(struct publish *x)
 {
     if (!x->pushes_n)
         return;
-    x->pushes[0].sub->w.s->tr->write_many(x->writes_due, x->pushes_n);
+    x->pushes[0].to.s->tr->write_many(x->writes_due, x->pushes_n);
     for (size_t i = 0; i < x->pushes_n; i++) {
         const struct push *p = &x->pushes[i];
+        if (!p->block) /* if it failed, the client is gone */
+            continue;
         if (x->writes_due[i].rc == 0)
             count(x, &p->block->chunks[0]);
         else
-            sub_lag(p->sub, pos_before(p->sub, p->block, 0));
+            sub_lag(p->to.sub, pos_before(p->to.sub, p->block, 0));
     }
     x->pushes_n = 0;
+    x->bytes.n = 0;
+}
+
+static void put_off(struct publish *x, const struct push *p, const char *bytes, size_t n)
+{
+    x->pushes[x->pushes_n] = *p;
+    x->writes_due[x->pushes_n++] = (struct transport_write){p->to.s->conn, bytes, n, 0};
+    if (x->pushes_n == PUSHES)
+        write_pushes(x);
 }
 
 /* As write_block(), perhaps a little later: nothing else is written to the client until then. */
@@ -156,10 +168,7 @@ static void push(struct publish *x, const struct hub_slot *to, const struct bloc
         sub_lag(to->sub, pos_before(to->sub, b, 0));
         return;
     }
-    x->pushes[x->pushes_n] = (struct push){to->sub, b};
-    x->writes_due[x->pushes_n++] = (struct transport_write){s->conn, b->bytes.p + c->at, c->n, 0};
-    if (x->pushes_n == PUSHES)
-        write_pushes(x);
+    put_off(x, &(struct push){*to, b}, b->bytes.p + c->at, c->n);
 }
 
 static void publish_one(struct publish *x, const struct channel *ch, const struct block *b)
@@ -221,11 +230,21 @@ static const struct item *next_item(const struct publish *x, const struct item *
     return it->next ? &x->items[it->next - 1] : NULL;
 }
 
+/* In `bytes`, which doesn't move while there are pushes. */
+static void make_room(struct publish *x, size_t n)
+{
+    if (x->bytes.cap - x->bytes.n >= n)
+        return;
+    write_pushes(x);
+    buf_reserve(&x->bytes, n > GATHER_BYTES ? n : GATHER_BYTES);
+}
+
 /* All of a client's blocks in one write, if they fit; else one by one. */
 static void write_items(struct hub *h, struct session *s)
 {
     struct publish *x = h->publish;
     const struct item *first = &x->items[s->gather - 1], *it;
+    const char *bytes;
     size_t sum = 0, n = 0;
 
     s->gather = 0;
@@ -242,7 +261,8 @@ static void write_items(struct hub *h, struct session *s)
             write_block(x, &it->to, it->block);
         return;
     }
-    x->bytes.n = 0;
+    make_room(x, sum);
+    bytes = x->bytes.p + x->bytes.n;
     for (it = first; it; it = next_item(x, it)) {
         for (size_t i = 0; i < it->block->n; i++) {
             const struct chunk *c = &it->block->chunks[i];
@@ -252,7 +272,7 @@ static void write_items(struct hub *h, struct session *s)
     }
     x->bytes_out += (int64_t)sum;
     x->writes++;
-    s->tr->write(s->conn, x->bytes.p, x->bytes.n); /* if it fails, the client is gone */
+    put_off(x, &(struct push){first->to, NULL}, bytes, sum);
 }
 
 static struct block *block_for(struct publish *x, size_t i)
