@@ -2,10 +2,6 @@
 /*
  * shard.c: see shard.h. The hub's turn runs in the loop's prepare watcher: after every batch of
  * events, right before the loop would sleep.
- *
- * libwebsockets is used as measured on 4.1.6: a foreign libev loop, connections accepted by us and
- * adopted, a zeroed retry policy (its timers are a sorted list), fd_limit_per_thread 0, and quiet
- * logs (its libev glue prints per toggle).
  */
 #include "edge-node/shard.h"
 
@@ -15,8 +11,6 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include <libwebsockets.h>
-
 #include "common/base/clock.h"
 #include "common/runtime/log.h"
 #include "common/runtime/proc.h"
@@ -25,7 +19,7 @@
 #include "edge-node/listener.h"
 #include "edge-node/sends.h"
 #include "edge-node/session.h"
-#include "edge-node/transport_ws.h"
+#include "edge-node/shard_lws.h"
 
 #define MEMORY_LOOK_MS 50
 #define MEMORY_FULL_MS 1000
@@ -205,87 +199,12 @@ static void on_accept(struct ev_loop *loop, struct ev_io *w, int events)
             continue;
         }
         METRIC_ADD(accepted, 1);
-        if (!lws_adopt_socket_vhost(sh->vhost, fd)) /* it closes fd if it can't */
+        if (!shard_lws_take_fd(sh->lws, fd))
             METRIC_ADD(accept_errors, 1);
     }
 }
 
 /* ---- life ---- */
-
-static void on_lws_log(int level, const char *line)
-{
-    size_t n = strlen(line);
-
-    while (n && (line[n - 1] == '\n' || line[n - 1] == ' '))
-        n--;
-    if (level & LLL_ERR)
-        log_warn("libwebsockets", " text=%s", log_value((struct slice){line, n}));
-}
-
-static struct lws_http_mount page_mount;
-
-static const struct lws_http_mount *mount_page(const struct edge_conf *c)
-{
-    static const struct lws_http_mount health = {.mountpoint = "/health",
-                                                 .mountpoint_len = 7,
-                                                 .origin_protocol = LWSMPRO_CALLBACK,
-                                                 .protocol = "fanfare"};
-
-    if (!c->page_dir[0])
-        return NULL;
-    page_mount = (struct lws_http_mount){
-        .mount_next = &health,
-        .mountpoint = "/",
-        .mountpoint_len = 1,
-        .origin = c->page_dir,
-        .def = "index.html",
-        .origin_protocol = LWSMPRO_FILE,
-    };
-    return &page_mount;
-}
-
-static int init_lws(struct shard *sh, char *why, size_t why_size)
-{
-    static const lws_retry_bo_t no_timers;
-    const struct edge_conf *c = sh->conf;
-    void *loops[1] = {sh->loop};
-    struct lws_context_creation_info info = {
-        .port = CONTEXT_PORT_NO_LISTEN_SERVER,
-        .protocols = transport_ws_protocols(),
-        .user = sh,
-        .foreign_loops = loops,
-        .retry_and_idle_policy = &no_timers,
-        .mounts = mount_page(c),
-        .vhost_name = "fanfare",
-        .alpn = "http/1.1",
-        .gid = -1,
-        .uid = -1,
-        .timeout_secs = 10,
-        .options = LWS_SERVER_OPTION_LIBEV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS,
-    };
-
-    if (c->tls_certificate[0]) {
-        info.options |= LWS_SERVER_OPTION_DO_SSL_GLOBAL_INIT;
-        info.ssl_cert_filepath = c->tls_certificate;
-        info.ssl_private_key_filepath = c->tls_key;
-    }
-    sh->lws = lws_create_context(&info);
-    if (!sh->lws) {
-        snprintf(why, why_size,
-                 "libwebsockets can't start; is its libev plugin "
-                 "(libwebsockets-evlib-ev) installed?");
-        return -1;
-    }
-    sh->vhost = lws_create_vhost(sh->lws, &info);
-    if (!sh->vhost) {
-        snprintf(why, why_size,
-                 "tls_certificate %s or tls_key %s can't be used; check that both can be "
-                 "read, are PEM and belong together",
-                 c->tls_certificate, c->tls_key);
-        return -1;
-    }
-    return 0;
-}
 
 int shard_init(struct shard *sh, int index, int listen_fd, char *why, size_t why_size)
 {
@@ -295,7 +214,6 @@ int shard_init(struct shard *sh, int index, int listen_fd, char *why, size_t why
     sh->memory_limit = (uint64_t)sh->conf->memory_max;
     if (!sh->memory_limit)
         sh->memory_limit = proc_memory_limit();
-    lws_set_log_level(LLL_ERR, on_lws_log);
     sh->loop = ev_loop_new(EVFLAG_AUTO);
     must(sh->loop);
     sh->hub.index = index;
@@ -315,7 +233,7 @@ int shard_init(struct shard *sh, int index, int listen_fd, char *why, size_t why
     ev_timer_init(&sh->accept_later, on_accept_later, 0.1, 0);
     ev_io_init(&sh->accept, on_accept, listen_fd, EV_READ);
     ev_io_start(sh->loop, &sh->accept);
-    return init_lws(sh, why, why_size);
+    return shard_lws_init(sh, &sh->lws, why, why_size);
 }
 
 static void *run(void *arg)
@@ -357,8 +275,7 @@ void shard_done(struct shard *sh)
     ev_prepare_stop(sh->loop, &sh->turn);
     sends_free(sh->sends); /* it is the other thread's */
     sh->sends = NULL;
-    if (sh->lws)
-        lws_context_destroy(sh->lws); /* closes what is left: session_on_close */
+    shard_lws_done(sh->lws);
     hub_turn(&sh->hub, clock_mono_ms());
     hub_done(&sh->hub);
     close_refused(sh);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * shard.h: one thread that holds clients: an event loop, a libwebsockets context on it, a listener
- * and a hub. Shards share nothing but the plogs.
+ * shard.h: one thread that holds clients: an event loop, libwebsockets on it, a listener and a
+ * hub. Shards share nothing but the plogs.
  *
  * shard_init in main, one shard after the other (libwebsockets is not ready for two at once); then
  * shard_start; shard_drain and shard_stop from main.
@@ -13,9 +13,8 @@
 
 #include "edge-node/hub.h"
 
-struct lws_context;
-struct lws_vhost;
 struct sends;
+struct shard_lws;
 struct ws_app;
 
 #define SHARD_REFUSED 64
@@ -48,9 +47,8 @@ struct shard {
     uint32_t count_trimmed, count_before;
     uint64_t count_ms;
 
-    struct lws_context *lws;
-    struct lws_vhost *vhost;
     struct sends *sends; /* NULL: each write is a system call */
+    struct shard_lws *lws;
     int listen_fd;
 };
 

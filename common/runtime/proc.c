@@ -23,7 +23,16 @@ void proc_raise_fd_limit(void)
 
     if (getrlimit(RLIMIT_NOFILE, &rl) != 0)
         return;
-    rl.rlim_cur = rl.rlim_max;
+    proc_set_fd_limit(rl.rlim_max < PROC_FD_MAX ? rl.rlim_max : PROC_FD_MAX);
+}
+
+void proc_set_fd_limit(uint64_t n)
+{
+    struct rlimit rl;
+
+    if (getrlimit(RLIMIT_NOFILE, &rl) != 0)
+        return;
+    rl.rlim_cur = n;
     (void)setrlimit(RLIMIT_NOFILE, &rl); /* up to the hard limit this can't fail */
 }
 

@@ -6,8 +6,12 @@
 
 #include "common/base/base.h"
 
-void proc_raise_fd_limit(void); /* soft limit = hard limit */
+/* Libraries make tables of this length, or refuse it: a hard limit without end is not of use. */
+#define PROC_FD_MAX 1048576
+
+void proc_raise_fd_limit(void); /* soft limit = hard limit, or PROC_FD_MAX */
 uint64_t proc_fd_limit(void);
+void proc_set_fd_limit(uint64_t n);    /* the soft limit; n is not above the hard one */
 uint64_t proc_memory(void);            /* resident bytes now; 0: not known. @thread any */
 uint64_t proc_memory_limit(void);      /* of its control group, in bytes; 0: none. @thread any */
 int proc_cpus(void);                   /* CPUs this process may run on, >= 1 */

@@ -2,6 +2,8 @@
 """An edge's beginning and end, its health, and a Redis that dies or loses everything beneath it."""
 
 import asyncio
+import os
+import sys
 import time
 
 import pytest
@@ -66,6 +68,28 @@ def test_a_second_edge_on_the_port_refuses(edges, fake_log):
     why = second.event("boot_failed")["why"]
     assert first.address in why and "in use" in why
     assert first.get("/health/live")[0] == 200
+
+
+# Runs a program with descriptors 3 to 3049 in use.
+OCCUPIED = "import os, sys; [os.dup2(0, i) for i in range(3, 3050)]; os.execv(sys.argv[1], sys.argv[1:])"
+
+
+async def test_clients_of_more_than_one_table_of_descriptors(edges, fake_log, fan):
+    edge = edges(start=False, shards=2)
+    edge.argv = [sys.executable, "-c", OCCUPIED, *edge.argv]
+    await asyncio.to_thread(edge.start)
+    clients = []
+    for _ in range(12):
+        clients += await asyncio.gather(*(fan(edge) for _ in range(100)))
+    assert max(int(fd) for fd in os.listdir(f"/proc/{edge.pid}/fd")) > 4096
+    for client in clients[0], clients[-1]:
+        await client.subscribe("a")
+    fake_log.append([("a", 1)])
+    for client in clients[0], clients[-1]:
+        await client.wait_pubs("a", 1)
+    assert await asyncio.to_thread(edge.stop) == 0
+    for client in clients:
+        assert (await client.wait_closed())[0] == 3001
 
 
 def test_no_redis_at_start(edges):
