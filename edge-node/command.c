@@ -9,7 +9,6 @@
 #include <stdlib.h>
 
 #include "common/base/utf8.h"
-#include "common/runtime/proc.h"
 
 #include "edge-node/auth.h"
 #include "edge-node/edge_metric.h"
@@ -149,7 +148,7 @@ static void do_connect(struct session *s, const struct command *cmd)
     s->state = SESSION_CONNECTING;
     s->connect_id = cmd->id;
     METRIC_ADD(sessions, 1);
-    proc_random(&spread, sizeof(spread)); /* clients that came together are not pinged together */
+    memcpy(&spread, s->id, sizeof(spread)); /* clients that came together are not pinged together */
     s->ping_ms = s->h->now_ms + ping / 2 + ping / 2 * spread / UINT16_MAX;
     session_set_timer(s);
     subscribe_granted(s, cmd);
