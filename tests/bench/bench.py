@@ -34,6 +34,7 @@ import latency
 import measure
 import memory
 import peers
+import scale
 import slow
 import storm
 import worker
@@ -51,6 +52,7 @@ BENCHES = {
     "worker": worker,
     "memory": memory,
     "connect": connect,
+    "scale": scale,
     "storm": storm,
     "slow": slow,
     "deep": deep,
