@@ -329,8 +329,13 @@ void publish_all(struct hub *h)
     x->touched_n = n;
     for (size_t i = 0; i < n; i++)
         block_for(x, i); /* before any pointer to one is kept */
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
+        if (i + 2 * AHEAD < n)
+            __builtin_prefetch(x->touched[i + 2 * AHEAD]->slots);
+        if (i + AHEAD < n)
+            session_prefetch(x->touched[i + AHEAD]->slots[0].s);
         encode(h, x->touched[i], &x->blocks[i]);
+    }
     if (n == 1)
         publish_one(x, x->touched[0], &x->blocks[0]);
     else

@@ -28,6 +28,7 @@ struct session {
     struct hub *h;
     void *conn; /* transport's; NULL once closed */
     const struct transport *tr;
+    const struct proto *proto;
     struct buf out;  /* messages of this turn */
     uint32_t gather; /* scratch of a turn */
     uint32_t sub_count;
@@ -35,7 +36,6 @@ struct session {
     bool awaits_pong, stalled, reading_paused;
 
     uint32_t requests;
-    const struct proto *proto;
     struct list in_hub; /* hub->sessions */
     struct list mark;   /* hub->dirty or hub->dead */
     struct wheel_timer timer;
