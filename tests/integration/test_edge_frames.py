@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Frame integrity: clients that read through a 4 KiB window while they ping, plain and on TLS 1.3.
+"""Frame integrity: clients that read through a 4 KiB window while they ping, plain (with io_uring, where
+the kernel allows it, and without) and on TLS 1.3.
 
 The edge writes frames it made itself, beside libwebsockets' own control frames and partial writes.
 Whatever the pace: every byte that comes is part of a whole frame, every pong answers its ping, and
@@ -130,12 +131,12 @@ class SlowClient:
             self.error = e
 
 
-@pytest.mark.parametrize("how", ["plain", "tls"])
+@pytest.mark.parametrize("how", ["plain", "sends", "tls"])
 async def test_slow_readers_get_whole_frames_in_order(edges, fake_log, fan, tmp_path, how):
-    settings, tls = {}, None
+    settings, tls = {"io_uring": how == "plain"}, None
     if how == "tls":
         certificate, key = make_certificate(tmp_path)
-        settings = {"tls_certificate": str(certificate), "tls_key": str(key)}
+        settings |= {"tls_certificate": str(certificate), "tls_key": str(key)}
         tls = ssl.create_default_context(cafile=certificate)
         tls.minimum_version = ssl.TLSVersion.TLSv1_3
         tls.set_alpn_protocols(["h2", "http/1.1"])
