@@ -215,8 +215,10 @@ static inline uint64_t fake_write_to(struct fake *x, struct fake_stream *s, cons
 {
     struct fake_rec *r;
     char *text = mem_alloc(pad + 64);
+    size_t name = strlen(channel);
     int n;
 
+    must(name < sizeof(r->channel));
     if (s->n == s->cap) {
         s->cap = s->cap ? s->cap * 2 : 64;
         s->v = mem_realloc(s->v, s->cap * sizeof(*s->v));
@@ -225,7 +227,7 @@ static inline uint64_t fake_write_to(struct fake *x, struct fake_stream *s, cons
     r->pos = s->last + 1 + s->n % 3;
     r->prev = s->n && s->v[s->n - 1].lost ? s->v[s->n - 1].pos : s->last;
     r->lost = false;
-    snprintf(r->channel, sizeof(r->channel), "%s", channel);
+    memcpy(r->channel, channel, name + 1);
     n = snprintf(text, pad + 64, "{\"n\":%llu,\"pad\":\"%0*d\"}", (unsigned long long)r->pos,
                  (int)pad, 0);
     r->payload = (struct slice){text, (size_t)n};
