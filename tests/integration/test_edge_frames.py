@@ -10,10 +10,12 @@ each channel's records come once and in order. The clients really lag, or the te
 import asyncio
 import json
 import os
+import random
 import socket
 import ssl
 import struct
 import threading
+import time
 
 import pytest
 
@@ -38,6 +40,7 @@ class SlowClient:
         self.data = b""
         self.pubs = {c: [] for c in CHANNELS}
         self.pongs, self.pings, self.sizes, self.error = [], 0, [], None
+        self.records = []  # in each frame that has some
         self.go, self.sending = threading.Event(), threading.Lock()
         self.sock.sendall(
             b"GET /connection/websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -90,6 +93,9 @@ class SlowClient:
         if opcode == 10:
             self.pongs.append(payload)
             return
+        pushes = payload.count(b'{"push":')
+        if pushes:
+            self.records.append(pushes)
         for line in payload.decode().split("\n"):
             reply = json.loads(line)
             if "push" in reply:
@@ -131,15 +137,48 @@ class SlowClient:
             self.error = e
 
 
+class HaltingClient(SlowClient):
+    """Reads all the time, a little or more, and stops now and then: it is live, chokes, and is live again."""
+
+    def __init__(self, edge, tls, seed):
+        self.dice = random.Random(seed)
+        super().__init__(edge, tls)
+        self.go.set()
+
+    def more(self, size):
+        if self.dice.random() < 0.05:
+            time.sleep(self.dice.random() / 50)  # what is tested: bytes pile up meanwhile
+        super().more(self.dice.choice((100, 700, 3000)))
+
+
+def tls_of(tmp_path):
+    """(settings of an edge with TLS, a context of its clients)"""
+    certificate, key = make_certificate(tmp_path)
+    context = ssl.create_default_context(cafile=certificate)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    return {"tls_certificate": str(certificate), "tls_key": str(key)}, context
+
+
+async def all_read(clients):
+    await asyncio.to_thread(
+        wait_until,
+        lambda: all(c.error or c.done() for c in clients),
+        lambda: f"all are read: {[c.progress() for c in clients]}",
+        20,
+    )
+    for client in clients:
+        assert client.error is None, repr(client.error)
+        assert client.pubs == {c: list(range(RECORDS)) for c in CHANNELS}
+        # One that waits may give way to a newer one (RFC 6455, 5.5.3); each answers a ping, in order.
+        numbers = [int(pong.removeprefix(b"ping ")) for pong in client.pongs]
+        assert numbers == sorted(set(numbers)) and len(numbers) >= 10
+        client.sock.close()
+
+
 @pytest.mark.parametrize("how", ["plain", "sends", "tls"])
 async def test_slow_readers_get_whole_frames_in_order(edges, fake_log, fan, tmp_path, how):
-    settings, tls = {"io_uring": how == "plain"}, None
-    if how == "tls":
-        certificate, key = make_certificate(tmp_path)
-        settings |= {"tls_certificate": str(certificate), "tls_key": str(key)}
-        tls = ssl.create_default_context(cafile=certificate)
-        tls.minimum_version = ssl.TLSVersion.TLSv1_3
-        tls.set_alpn_protocols(["h2", "http/1.1"])
+    settings, tls = tls_of(tmp_path) if how == "tls" else ({"io_uring": how == "plain"}, None)
     edge = edges(ping_interval="1s", pong_timeout="60s", **settings)
     slow = [SlowClient(edge, tls) for _ in range(4)]
     if tls:
@@ -161,20 +200,33 @@ async def test_slow_readers_get_whole_frames_in_order(edges, fake_log, fan, tmp_
     for channel in CHANNELS:
         await fast.wait_pubs(channel, RECORDS, timeout=40)
         assert [p["data"]["n"] for p in fast.pubs[channel]] == list(range(RECORDS))
-    await asyncio.to_thread(
-        wait_until,
-        lambda: all(c.error or c.done() for c in slow),
-        lambda: f"all are read: {[c.progress() for c in slow]}",
-        20,
-    )
+    await all_read(slow)
     for client in slow:
-        assert client.error is None, repr(client.error)
-        assert client.pubs == {c: list(range(RECORDS)) for c in CHANNELS}
-        # One that waits may give way to a newer one (RFC 6455, 5.5.3); each answers a ping, in order.
-        numbers = [int(pong.removeprefix(b"ping ")) for pong in client.pongs]
-        assert numbers == sorted(set(numbers)) and len(numbers) >= 10
         assert max(client.sizes) > 30000, "no coalesced frame: the test does not test what it is for"
-        client.sock.close()
+
+
+@pytest.mark.parametrize("how", ["plain", "tls"])
+async def test_halting_readers_get_whole_frames_in_order(edges, fake_log, how, tmp_path):
+    """Blocks of a turn's records, of one channel and of several, go to who can take a part of them."""
+    settings, tls = tls_of(tmp_path) if how == "tls" else ({}, None)
+    edge = edges(ping_interval="1s", pong_timeout="60s", **settings)
+    halting = [HaltingClient(edge, tls, seed) for seed in range(8)]
+    for client in halting:
+        client.start()
+    dice, at = random.Random(how), 0
+    while at < RECORDS:
+        upto = min(RECORDS, at + dice.randint(1, 12))
+        records = [(c, {"n": n, "pad": PAD}) for c in CHANNELS for n in range(at, upto)]
+        await asyncio.to_thread(fake_log.append, records)
+        for client in halting if at % 3 == 0 else ():
+            client.ping()
+        await asyncio.sleep(0.01)  # what is tested: records that come while they read
+        at = upto
+    await all_read(halting)
+    metrics = edge.metrics()
+    assert metrics.total("fanfare_edge_slow_total") >= 3 * len(halting)
+    for client in halting:
+        assert max(client.records) > 5, "no coalesced frame: the test does not test what it is for"
 
 
 @pytest.mark.parametrize("size", [100, 125, 126, 127, 65400, 65535, 65536, 65537, 200000])
