@@ -26,8 +26,8 @@ def load(broker, pipeline, edge, directory, slow):
         subscriptions=1,
         rate=RATE,
         payload=PAYLOAD,
-        warm_up="2s",
-        duration="8s",
+        warm_up="1s",
+        duration="4s",
         straggler_timeout="30s",
         slow_percent=slow,
         **{f"pids.{name}": pid for name, pid in pipeline.pids.items()},
@@ -41,7 +41,7 @@ def load(broker, pipeline, edge, directory, slow):
 
 
 def run(options, directory):
-    pairs = 3 if options.quick else 7
+    pairs = 3 if options.quick else 15
     broker, topics = options.kafka()
     reports = {0: [], 1: []}
     with latency.ours(directory, broker, topics, name="bench-slow") as (pipeline, edge):
