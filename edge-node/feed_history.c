@@ -69,7 +69,6 @@ static void on_start_done(void *arg, int err, const char *msg)
 void feed_start_plog(struct feed *f, struct plog *p)
 {
     static const struct redis_entries_ops ops = {.entry = on_last, .done = on_start_done};
-    char key[KEY_MAX];
     struct start *s;
 
     if (p->starting || !feed_link_is_up(&f->history))
@@ -78,12 +77,8 @@ void feed_start_plog(struct feed *f, struct plog *p)
     s = mem_zalloc(sizeof(*s));
     *s = (struct start){.f = f, .p = p};
     redis_cmd_entries(f->history.conn, &ops, s, 6,
-                      (struct slice[]){SLICE("XREVRANGE"),
-                                       {key, key_stream(key, p->log, p->partition)},
-                                       SLICE("+"),
-                                       SLICE("-"),
-                                       SLICE("COUNT"),
-                                       SLICE("1")});
+                      (struct slice[]){SLICE("XREVRANGE"), p->stream, SLICE("+"), SLICE("-"),
+                                       SLICE("COUNT"), SLICE("1")});
 }
 
 /* ---- pages ---- */
@@ -223,9 +218,9 @@ static void fetch(struct feed *f, struct plog *p, uint64_t want)
     uint64_t pos = PLOG_WANT_POS(want);
     bool backward = want & PLOG_WANT_BACKWARD;
     static const struct redis_entries_ops ops = {.entry = on_page_entry, .done = on_page_done};
-    char key[KEY_MAX], id[ENTRY_ID_MAX + 1], count[24];
+    char id[ENTRY_ID_MAX + 1], count[24];
     struct fetch *x = mem_zalloc(sizeof(*x));
-    struct slice at = {id, 0}, k = {key, key_stream(key, p->log, p->partition)};
+    struct slice at = {id, 0}, k = p->stream;
     struct slice n = {count, (size_t)snprintf(count, sizeof(count), "%llu",
                                               (unsigned long long)feed_page_count(p))};
 

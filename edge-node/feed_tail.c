@@ -22,15 +22,12 @@ static void read_more(struct feed_group *g);
 
 static struct plog *plog_of_key(struct feed_group *g, struct slice key)
 {
-    char text[KEY_MAX];
-
-    for (uint32_t i = 0; i < g->count; i++) {
-        uint32_t at = (g->hint + i) % g->count;
-        size_t n = key_stream(text, g->plogs[at]->log, g->plogs[at]->partition);
-        if (slice_eq(key, (struct slice){text, n})) {
+    for (uint32_t i = 0, at = g->hint; i < g->count; i++) {
+        if (slice_eq(key, g->plogs[at]->stream)) {
             g->hint = at;
             return g->plogs[at];
         }
+        at = at + 1 < g->count ? at + 1 : 0;
     }
     return NULL; /* removed while the XREAD was under way */
 }
@@ -136,7 +133,7 @@ static void read_more(struct feed_group *g)
 {
     static const struct redis_entries_ops ops = {.entry = on_entry, .done = on_done};
     struct slice argv[6 + 2 * GROUP_STREAMS];
-    char text[2 * GROUP_STREAMS][KEY_MAX], count[24];
+    char ids[GROUP_STREAMS][ENTRY_ID_MAX], count[24];
     int argc = 0;
 
     if (g->reading || !g->count || !feed_link_is_up(&g->link))
@@ -148,14 +145,10 @@ static void read_more(struct feed_group *g)
     argv[argc++] = SLICE("BLOCK");
     argv[argc++] = SLICE(XREAD_BLOCK_MS);
     argv[argc++] = SLICE("STREAMS");
-    for (uint32_t i = 0; i < g->count; i++) {
-        struct plog *p = g->plogs[i];
-        argv[argc++] = (struct slice){text[i], key_stream(text[i], p->log, p->partition)};
-    }
-    for (uint32_t i = 0; i < g->count; i++) {
-        char *id = text[GROUP_STREAMS + i];
-        argv[argc++] = (struct slice){id, entry_id_print(id, end_of(g->plogs[i]))};
-    }
+    for (uint32_t i = 0; i < g->count; i++)
+        argv[argc++] = g->plogs[i]->stream;
+    for (uint32_t i = 0; i < g->count; i++)
+        argv[argc++] = (struct slice){ids[i], entry_id_print(ids[i], end_of(g->plogs[i]))};
     g->reading = true;
     g->changed = false;
     redis_cmd_entries(g->link.conn, &ops, g, argc, argv);

@@ -30,9 +30,12 @@
 struct plog *plog_new(const char *log, int32_t partition, uint32_t id, int shards)
 {
     struct plog *p = mem_zalloc(sizeof(*p));
+    char key[KEY_MAX];
 
     memcpy(p->log, log, LOG_ID_LEN);
     p->partition = partition;
+    p->stream.n = key_stream(key, p->log, partition);
+    p->stream.p = mem_strndup(key, p->stream.n);
     p->id = id;
     p->wants = mem_zalloc(sizeof(_Atomic uint64_t) * (size_t)shards * PLOG_WANTS);
     p->index = index_asks_new();
@@ -68,6 +71,7 @@ void plog_free(struct plog *p)
     }
     drop_segs(p, NULL);
     index_asks_free(p->index);
+    free((void *)(uintptr_t)p->stream.p);
     free((void *)(uintptr_t)LOAD_OWN(&p->buckets));
     free((void *)(uintptr_t)p->wants);
     free(p);

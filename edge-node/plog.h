@@ -111,7 +111,8 @@ struct plog {
     /* const after creation */
     char log[LOG_ID_LEN + 1];
     int32_t partition;
-    uint32_t id; /* index for the shards' tables */
+    uint32_t id;         /* index for the shards' tables */
+    struct slice stream; /* its key in Redis; owned */
 
     /* feed writes, shards read */
     _Atomic int state; /* enum plog_state */

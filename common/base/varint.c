@@ -9,7 +9,7 @@
 
 #define VARINT_MAX_BYTES 10
 
-int varint_take(struct slice *s, uint64_t *ret)
+int varint_take_long(struct slice *s, uint64_t *ret)
 {
     size_t most = s->n < VARINT_MAX_BYTES ? s->n : VARINT_MAX_BYTES;
     uint64_t v = 0;
