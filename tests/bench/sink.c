@@ -2,13 +2,15 @@
 /*
  * sink.c: many WebSocket clients that only count: for the bare server, an edge and others alike.
  *
- *   bench_sink [--tls] DIALECT HOST:PORT CLIENTS [CHANNEL[*N]]
+ *   bench_sink [--tls] DIALECT HOST:PORT CLIENTS [CHANNEL[*N[*M]]]
  *
- * What is said to the server and counted of it is the dialect's (sink_talk.c has them). With *N,
- * client i subscribes to CHANNEL followed by i mod N. "ready" is printed when all are ("ready
- * TLSv1.3 CIPHER" with --tls). Then, by lines on stdin:
+ * What is said to the server and counted of it is the dialect's (sink_talk.c has them). With
+ * *N, client i subscribes to CHANNEL followed by i mod N. With *M, to M of the N, where the dialect
+ * can: one of each M-th part, so that N / M channels in a row are of each client once. "ready" is
+ * printed when all are ("ready TLSv1.3 CIPHER" with --tls). Then, by lines on stdin:
  *   wait N MS   → "got N' BYTES" once N' >= N publications came in all, or MS have passed
  *   count       → the same at once
+ *   churn MS    → "churned" once each client has left and subscribed to all its channels again
  *   quit
  * BYTES are those of the connections, with TLS those it carried. @thread main
  */
@@ -50,8 +52,9 @@ struct sinker {
 
 static const struct talk *talk;
 static struct sinker *sinkers;
-static char **names; /* of channels; client i has the (i mod name_count)th */
-static size_t name_count;
+static char *
+    *names; /* of channels; client i has the (i mod stride)th, and each stride-th from there */
+static size_t name_count, stride;
 static size_t want, started, ready;
 static bool with_tls;
 static struct sockaddr_in server;
@@ -107,7 +110,12 @@ static void start_one(size_t i)
     (void)setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     if (fcntl(s->fd, F_SETFL, O_NONBLOCK))
         die("fcntl");
-    s->client.channel = name_count ? names[i % name_count] : NULL;
+    if (name_count) {
+        s->client.more = &names[i % stride];
+        s->client.channel = *s->client.more;
+        s->client.stride = stride;
+        s->client.more_count = name_count / stride - 1;
+    }
     s->ssl = with_tls ? sink_tls_new(s->fd) : NULL;
     if (s->ssl)
         shake(s);
@@ -245,6 +253,31 @@ static uint64_t now_ms(void)
     return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
+/* false: not all were answered in time. */
+static bool wait_ready(uint64_t ms)
+{
+    uint64_t until = now_ms() + ms;
+    while (ready < want && now_ms() < until)
+        (void)turn(50);
+    return ready == want;
+}
+
+static void churn(uint64_t ms)
+{
+    ready = 0;
+    for (size_t i = 0; i < want; i++) {
+        struct buf out = BUF_INIT;
+        talk->churn(&sinkers[i].client, &out);
+        talked(&sinkers[i], &out, true);
+        if (i % IN_FLIGHT == 0)
+            (void)turn(0);
+    }
+    if (!wait_ready(ms))
+        die("not all answered in time");
+    printf("churned\n");
+    (void)fflush(stdout);
+}
+
 static void answer(void)
 {
     printf("got %" PRIu64 " %" PRIu64 "\n", pushes, bytes);
@@ -265,6 +298,9 @@ static bool obey(void)
             (void)turn(50);
     } else if (!strncmp(line, "count", 5)) {
         (void)turn(0);
+    } else if (!strncmp(line, "churn ", 6) && talk->churn) {
+        churn(strtoull(line + 6, NULL, 10));
+        return true;
     } else {
         return false;
     }
@@ -284,16 +320,22 @@ static void serve_driver(void)
 
 /* ---- the command line ------------------------------------------------------------------------ */
 
-static void name_channels(char *text)
+/* false: it makes no sense. */
+static bool name_channels(char *text)
 {
-    char *star = strrchr(text, '*');
-    name_count = star ? strtoul(star + 1, NULL, 10) : 1;
-    names = mem_zalloc((name_count + !name_count) * sizeof *names);
+    char *star = strchr(text, '*'), *second = NULL;
+    name_count = star ? strtoul(star + 1, &second, 10) : 1;
+    size_t each = second && *second == '*' ? strtoul(second + 1, NULL, 10) : 1;
+    if (!each || !name_count || name_count % each)
+        return false;
+    stride = name_count / each;
+    names = mem_zalloc(name_count * sizeof *names);
     if (!star)
         names[0] = text;
     for (size_t i = 0; star && i < name_count; i++)
         if (asprintf(&names[i], "%.*s%zu", (int)(star - text), text, i) < 0)
             die("channels");
+    return true;
 }
 
 /* false: it makes no sense. */
@@ -313,9 +355,7 @@ static bool understand(int argc, char **argv)
                                   .sin_port = htons((uint16_t)strtol(colon + 1, NULL, 10)),
                                   .sin_addr.s_addr = inet_addr(argv[at + 1])};
     want = strtoul(argv[at + 2], NULL, 10);
-    if (argc == at + 4)
-        name_channels(argv[at + 3]);
-    return want > 0;
+    return want > 0 && (argc == at + 3 || name_channels(argv[at + 3]));
 }
 
 static void say_ready(void)
@@ -339,13 +379,9 @@ int main(int argc, char **argv)
     sinkers = mem_zalloc(want * sizeof *sinkers);
     rx = mem_alloc(RX_BYTES);
     ep = epoll_create1(EPOLL_CLOEXEC);
-    uint64_t until = now_ms() + 60000;
     start_more();
-    while (ready < want) {
-        (void)turn(1000);
-        if (now_ms() > until)
-            die("not all connected in 60 s");
-    }
+    if (!wait_ready(60000))
+        die("not all connected in 60 s");
     say_ready();
     serve_driver();
     return 0;

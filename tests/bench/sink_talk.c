@@ -68,24 +68,51 @@ static void fanfare_path(const struct talk_client *c, struct buf *out)
     buf_lit(out, "/connection/websocket");
 }
 
+static void fanfare_command(struct talk_client *c, const char *what, const char *channel,
+                            struct buf *text)
+{
+    if (text->n)
+        buf_byte(text, '\n');
+    buf_printf(text, "{\"id\":%u,\"%s\":{", ++c->expected, what);
+    if (channel) {
+        buf_lit(text, "\"channel\":");
+        buf_json_string(text, slice_of(channel));
+    }
+    buf_lit(text, "}}");
+}
+
+static void fanfare_commands(struct talk_client *c, const char *what, struct buf *text)
+{
+    if (c->channel)
+        fanfare_command(c, what, c->channel, text);
+    for (size_t i = 1; i <= c->more_count; i++)
+        fanfare_command(c, what, c->more[i * c->stride], text);
+}
+
 static void fanfare_greet(struct talk_client *c, struct buf *out)
 {
     struct buf text = BUF_INIT;
-    buf_lit(&text, "{\"id\":1,\"connect\":{}}");
-    if (c->channel) {
-        buf_lit(&text, "\n{\"id\":2,\"subscribe\":{\"channel\":");
-        buf_json_string(&text, slice_of(c->channel));
-        buf_lit(&text, "}}");
-    }
+    fanfare_command(c, "connect", NULL, &text);
+    fanfare_commands(c, "subscribe", &text);
     put_text(out, buf_as_slice(&text));
     buf_done(&text);
+}
+
+static void fanfare_churn(struct talk_client *c, struct buf *out)
+{
+    struct buf text = BUF_INIT;
+    fanfare_commands(c, "unsubscribe", &text);
+    fanfare_commands(c, "subscribe", &text);
+    put_text(out, buf_as_slice(&text));
+    buf_done(&text);
+    c->is_ready = false;
 }
 
 static void fanfare_answer(struct talk_client *c, struct slice reply)
 {
     if (memmem(reply.p, reply.n, "\"error\":", 8))
         complain(reply);
-    c->is_ready = ++c->answers >= (c->channel ? 2u : 1u);
+    c->is_ready = ++c->answers == c->expected;
 }
 
 static unsigned fanfare_message(struct talk_client *c, const struct ws_frame *f, struct buf *out)
@@ -239,11 +266,11 @@ static unsigned mqtt_message(struct talk_client *c, const struct ws_frame *f, st
 /* ---- the table ------------------------------------------------------------------------------- */
 
 static const struct talk talks[] = {
-    {"bare", NULL, bare_path, bare_greet, bare_message},
-    {"fanfare", NULL, fanfare_path, fanfare_greet, fanfare_message},
-    {"plain", NULL, plain_path, bare_greet, bare_message},
-    {"nats", NULL, nats_path, nats_greet, nats_message},
-    {"mqtt", "mqtt", mqtt_path, mqtt_greet, mqtt_message},
+    {"bare", NULL, bare_path, bare_greet, NULL, bare_message},
+    {"fanfare", NULL, fanfare_path, fanfare_greet, fanfare_churn, fanfare_message},
+    {"plain", NULL, plain_path, bare_greet, NULL, bare_message},
+    {"nats", NULL, nats_path, nats_greet, NULL, nats_message},
+    {"mqtt", "mqtt", mqtt_path, mqtt_greet, NULL, mqtt_message},
 };
 
 const struct talk *talk_find(const char *name)

@@ -16,9 +16,11 @@
 
 /* A client as its dialect sees it. */
 struct talk_client {
-    const char *channel; /* what it subscribes to; NULL: nothing */
-    unsigned answers;    /* the dialect's own count, 0 at first */
-    bool is_ready;       /* the dialect sets it: publications can come from now on */
+    const char *channel;        /* what it subscribes to; NULL: nothing */
+    char *const *more;          /* and to these, where the dialect can: more[stride] … */
+    size_t more_count, stride;  /* … more[more_count * stride] */
+    unsigned answers, expected; /* the dialect's own counts, 0 at first */
+    bool is_ready;              /* the dialect sets it: publications can come from now on */
 };
 
 struct talk {
@@ -28,6 +30,9 @@ struct talk {
     void (*path)(const struct talk_client *c, struct buf *out);
     /* The upgrade is done: frames to send (ws_put()), or is_ready. */
     void (*greet)(struct talk_client *c, struct buf *out);
+    /* Leaves all of its channels and subscribes to them again; is_ready when all that is answered.
+     * NULL: the dialect can't. */
+    void (*churn)(struct talk_client *c, struct buf *out);
     /* One data frame; appends frames to send, returns how many publications were in it. */
     unsigned (*message)(struct talk_client *c, const struct ws_frame *f, struct buf *out);
 };
