@@ -24,6 +24,7 @@ import traceback
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integration"))
 
 # ruff: noqa: E402 (these need the path above)
+import channels
 import compare
 import connect
 import deep
@@ -56,6 +57,7 @@ BENCHES = {
     "storm": storm,
     "slow": slow,
     "deep": deep,
+    "channels": channels,
 }
 
 

@@ -120,17 +120,20 @@ class EdgeUnder(Edge):
 class Fed:
     """An edge of one shard on a Redis of its own, with the feeder that publishes. Arguments: Bare's."""
 
-    def __init__(self, directory, size, count=0, tls=None, under=()):
+    config = {}  # of the edge, beside what is needed
+
+    def __init__(self, directory, size, count=0, tls=None, under=(), partitions=1):
         self.count = count
         with contextlib.ExitStack() as stack:
             self.redis = RedisServer(directory / "redis").start()
             stack.callback(self.redis.remove)
             pin(self.redis.process.pid, LOAD_CPU)
             channels = f"{CHANNEL}*{count}" if count else CHANNEL
-            argv = tool("feeder"), self.redis.url, "bench", channels, size
+            argv = tool("feeder"), self.redis.url, "bench", channels, size, partitions
             self.feeder = stack.enter_context(Talker(*argv, cpu=LOAD_CPU))
             self.feeder.hear()
             config = {"redis_url": self.redis.url, "shards": 1, "namespaces": {"": {"topic": "bench"}}}
+            config |= self.config
             if tls:
                 config |= {"tls_certificate": str(tls[0]), "tls_key": str(tls[1])}
             self.edge = EdgeUnder(under, config, directory, name="edge").start(60)
