@@ -32,8 +32,9 @@
 #define BEACON_MS 200
 
 static const char script[] =
-    "for i = 1, #KEYS do redis.call('XADD', KEYS[i], 'MAXLEN', '~', '100000', ARGV[2 * i - 1], 'd', "
-    "ARGV[2 * i]) end return 1";
+    "for i = 1, #KEYS do "
+    "redis.call('XADD', KEYS[i], 'MAXLEN', '~', '100000', ARGV[2 * i - 1], 'd', ARGV[2 * i]) "
+    "end return 1";
 
 struct partition {
     char stream[KEY_MAX]; /* its key */
