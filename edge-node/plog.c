@@ -2,7 +2,7 @@
 /*
  * plog.c: the writing and reading of partition logs; plog.h says who may do what.
  *
- * Order of publication: a record's bytes, its bucket, segment.used and segment.upto, and once a
+ * Order of publication: a record's bytes, segment.used and segment.upto, its bucket, and once a
  * reply plog.upto, each with release. A reader takes plog.upto first (acquire), so it sees at least
  * what that position promises; it may see more and stops at its turn's end.
  *
@@ -81,6 +81,7 @@ static void clear(struct plog *p, uint64_t pos, struct turns *t)
 {
     plog_bucket *buckets = LOAD_OWN(&p->buckets);
 
+    p->unlinked_n = 0;
     STORE(&p->from, pos);
     for (size_t i = 0; buckets && i < PLOG_BUCKETS; i++)
         STORE(&buckets[i], (const struct plog_rec *)NULL);
@@ -177,28 +178,49 @@ static struct plog_seg *seg_for(struct plog *p, size_t need, uint64_t now_ms)
     return n;
 }
 
+/* A bucket and the record it leads to are lines that nobody touched for long: those of several
+ * records are fetched at once. */
+static void link_some(struct plog *p)
+{
+    plog_bucket *buckets = LOAD_OWN(&p->buckets);
+    uint32_t n = p->unlinked_n;
+
+    for (uint32_t i = 0; i < n; i++)
+        __builtin_prefetch(&buckets[BUCKET_OF(p->unlinked[i]->hash)], 1);
+    for (uint32_t i = 0; i < n; i++)
+        __builtin_prefetch(LOAD_OWN(&buckets[BUCKET_OF(p->unlinked[i]->hash)]));
+    for (uint32_t i = 0; i < n; i++) {
+        struct plog_rec *r = p->unlinked[i];
+        plog_bucket *bucket = &buckets[BUCKET_OF(r->hash)];
+        r->back = LOAD_OWN(bucket);
+        if (r->back)
+            r->back_pos = r->back->pos;
+        STORE(bucket, (const struct plog_rec *)r);
+    }
+    p->unlinked_n = 0;
+}
+
 void plog_append(struct plog *p, const struct entry *e, uint64_t hash, uint64_t now_ms)
 {
     size_t need = plog_rec_size(e->channel.n + e->tags.n + e->payload.n);
     struct plog_seg *s = seg_for(p, need, now_ms);
     size_t used = LOAD_OWN(&s->used);
     struct plog_rec *r = (struct plog_rec *)(void *)(s->data + used);
-    plog_bucket *bucket = &LOAD_OWN(&p->buckets)[BUCKET_OF(hash)];
 
     must(e->pos > LOAD_OWN(&s->upto));
     rec_fill(r, e, hash);
-    r->back = LOAD_OWN(bucket);
-    if (r->back)
-        r->back_pos = r->back->pos;
-    STORE(bucket, (const struct plog_rec *)r);
     STORE(&s->used, used + need);
     STORE(&s->upto, e->pos);
+    p->unlinked[p->unlinked_n++] = r;
+    if (p->unlinked_n == PLOG_LINKED)
+        link_some(p);
 }
 
 void plog_publish(struct plog *p)
 {
     struct plog_seg *s = LOAD_OWN(&p->newest);
 
+    link_some(p);
     if (s)
         STORE(&p->upto, LOAD_OWN(&s->upto));
 }
@@ -216,6 +238,7 @@ bool plog_evict(struct plog *p, struct turns *t)
 
     if (!s || s == LOAD_OWN(&p->newest))
         return false;
+    link_some(p); /* some may be in it */
     used = LOAD_OWN(&s->used);
     STORE(&p->from, LOAD_OWN(&s->upto));
     for (size_t at = 0; at < used; at += plog_rec_stride(rec_at(s->data, at))) {

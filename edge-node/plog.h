@@ -35,6 +35,7 @@ struct turns;
 #define PLOG_BUCKETS   8192     /* 64 KiB a plog in use */
 #define PAGE_BUCKETS   128      /* a page has some hundred records */
 #define PLOG_WANTS     4        /* pages that a shard can ask for at a time */
+#define PLOG_LINKED    16       /* records that are linked at a time */
 #define SHARDS_MAX     256
 
 /* A record as readers see it; channel, tags and payload follow. Const once published. */
@@ -138,6 +139,8 @@ struct plog {
 
     /* feed's own */
     struct plog_seg *oldest;
+    struct plog_rec *unlinked[PLOG_LINKED]; /* the last ones: in no bucket yet */
+    uint32_t unlinked_n;
     size_t bytes, bytes_counted; /* of segments, pages, buckets; as last added to feed's sum */
     struct feed_group *group;    /* the connection that tails it; NULL: none */
     uint64_t known_ms;           /* since when its log is known here */

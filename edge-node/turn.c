@@ -13,17 +13,43 @@
 #include "edge-node/sub.h"
 #include "edge-node/turns.h"
 
+#define LOOKS 16
+
 /* ---- 1. advance ---- */
+
+/* Records whose channels are looked up together, so that what the hub has under their hashes (lines
+ * that nobody touched for long) is fetched at once. */
+struct looks {
+    struct tail *t;
+    uint32_t n;
+    const struct plog_rec *recs[LOOKS];
+};
+
+static void look_up_all(struct looks *l)
+{
+    struct tail *t = l->t;
+
+    for (uint32_t i = 0; i < l->n; i++)
+        hmap_prefetch(&t->h->channels, l->recs[i]->hash);
+    for (uint32_t i = 0; i < l->n; i++)
+        hmap_prefetch_first(&t->h->channels, l->recs[i]->hash);
+    for (uint32_t i = 0; i < l->n; i++) {
+        struct channel *ch = hub_channel_of_rec(t->h, l->recs[i]);
+        /* A record in another partition than its key's has no place in the channel's order; nor has
+         * one of another topic, by whatever name. */
+        if (ch && ch->live && channel_reads(ch, t->p))
+            publish_add(t->h->publish, ch, l->recs[i]);
+    }
+    l->n = 0;
+}
 
 static void on_rec(void *arg, const struct plog_rec *r)
 {
-    struct tail *t = arg;
-    struct channel *ch = hub_channel_of_rec(t->h, r);
+    struct looks *l = arg;
 
-    /* A record in another partition than its key's has no place in the channel's order; nor has one
-     * of another topic, by whatever name. */
-    if (ch && ch->live && channel_reads(ch, t->p))
-        publish_add(t->h->publish, ch, r);
+    l->recs[l->n++] = r;
+    if (l->n == LOOKS)
+        look_up_all(l);
 }
 
 /* The plog went on behind a hole, or evicted what we had not read: each goes on from history. */
@@ -46,14 +72,18 @@ static bool advance(struct hub *h, struct tail *t)
 {
     struct plog_view v = plog_view(t->p);
     uint64_t before = t->cursor, end = v.upto;
+    struct looks l;
     bool part;
 
     if (v.upto <= before)
         return true;
     v.upto = plog_part(t->p, before, end, &t->place, &h->live_left);
     part = v.upto < end;
-    if (before < v.from || plog_each(t->p, before, v.upto, &t->place, on_rec, t) != 0)
+    l.t = t;
+    l.n = 0;
+    if (before < v.from || plog_each(t->p, before, v.upto, &t->place, on_rec, &l) != 0)
         unlive_all(h, t, before);
+    look_up_all(&l);
     t->cursor = v.upto;
     t->before = before;
     return !part;

@@ -40,6 +40,18 @@ static inline struct hmap_node *hmap_next(const struct hmap_node *n)
     return hmap_same(n->next, n->hash);
 }
 
+/* For a look-up that follows soon; a second one, once that came, for the first node behind it. */
+static inline void hmap_prefetch(const struct hmap *m, uint64_t hash)
+{
+    if (m->buckets)
+        __builtin_prefetch(&m->buckets[hash & m->mask]);
+}
+static inline void hmap_prefetch_first(const struct hmap *m, uint64_t hash)
+{
+    if (m->buckets)
+        __builtin_prefetch(m->buckets[hash & m->mask]);
+}
+
 /* Walks all nodes: for (size_t i = 0; (n = hmap_walk(m, &i, n)); ) with n == NULL at first. The
  * current node may be removed only after the next one was taken. */
 struct hmap_node *hmap_walk(const struct hmap *m, size_t *bucket, struct hmap_node *n);
