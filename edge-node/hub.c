@@ -100,9 +100,11 @@ struct channel *hub_channel(struct hub *h, const struct namespace *ns, struct sl
     struct channel *ch = channel_find(h, name, hash);
 
     if (!ch) {
-        ch = mem_zalloc(sizeof(*ch) + name.n);
+        ch = mem_zalloc(offsetof(struct channel, name) + name.n);
         ch->h = h;
         ch->ns = ns;
+        ch->slots = &ch->first;
+        ch->slot_cap = 1;
         ch->name_len = (uint8_t)name.n;
         memcpy(ch->name, name.p, name.n);
         list_init(&ch->in_tail);
@@ -148,9 +150,9 @@ void hub_channel_unref(struct channel *ch)
         return;
     channel_unresolve(ch);
     hmap_remove(&h->channels, &ch->node);
-    rec_vec_done(&ch->fresh);
-    hub_older_forget(h, ch);
-    free(ch->slots);
+    hub_older_forget(ch);
+    if (ch->slots != &ch->first)
+        free(ch->slots);
     free(ch);
     METRIC_ADD(channels, -1);
 }
@@ -241,23 +243,29 @@ bool hub_admit(struct hub *h)
 
 /* ---- the live ---- */
 
+static void slots_grow(struct channel *ch)
+{
+    bool one = ch->slots == &ch->first;
+
+    ch->slot_cap *= 2;
+    ch->slots = mem_realloc(one ? NULL : ch->slots, ch->slot_cap * sizeof(*ch->slots));
+    if (one)
+        ch->slots[0] = ch->first;
+}
+
 void hub_live(struct sub *sub)
 {
     struct channel *ch = sub->w.ch;
 
     must(!sub->live && sub->answered);
     waiter_drop(&sub->w);
-    if (ch->live == ch->slot_cap) {
-        ch->slot_cap = ch->slot_cap ? ch->slot_cap * 2 : 2;
-        ch->slots = mem_realloc(ch->slots, ch->slot_cap * sizeof(*ch->slots));
-    }
+    if (ch->live == ch->slot_cap)
+        slots_grow(ch);
     sub->slot = ch->live;
     ch->slots[ch->live++] = (struct hub_slot){sub->w.s, sub};
     sub->live = true;
-    if (ch->live == ch->sub_count) { /* nobody is behind: what they shared goes */
-        rec_vec_done(&ch->walk.found);
-        ch->walk_turn = 0;
-    }
+    if (ch->live == ch->sub_count) /* nobody is behind: what they shared goes */
+        hub_older_done(ch);
     METRIC_ADD(lagging, -1);
 }
 

@@ -93,22 +93,29 @@ struct hub_slot {
     struct sub *sub;
 };
 
+/* hub_older.c: a channel's walk along its links, for those who are behind. */
+struct walked {
+    struct plog_walk walk; /* valid in this turn: all in (to, cursor] */
+    uint64_t turn, to;
+};
+
 struct channel {
+    /* what a record of it looks at */
     struct hmap_node node;
+    struct tail *tail;      /* NULL: not resolved yet, or `any` */
+    uint32_t touched;       /* publish.c's scratch of a turn */
+    uint32_t live;          /* slots in use */
+    struct hub_slot *slots; /* the live */
+    struct hub_slot first;  /* the only slot; with more, slots are elsewhere */
+
     struct hub *h;
     const struct namespace *ns;
-    struct tail *tail;   /* NULL: not resolved yet, or `any` */
-    struct list in_tail; /* membership of tail->channels */
-    struct plog **any;   /* keys may be in each of these (by partition): live only; else NULL */
+    struct list in_tail;   /* membership of tail->channels */
+    struct plog **any;     /* keys may be in each of these (by partition): live only; else NULL */
+    struct walked *walked; /* NULL: nobody is behind */
     uint32_t any_count;
+    uint32_t slot_cap;
     uint32_t sub_count; /* all states */
-    uint32_t live, slot_cap;
-    struct hub_slot *slots; /* the live */
-
-    struct rec_vec fresh;          /* records to publish, within a turn */
-    struct plog_walk walk;         /* valid in turn walk_turn: all in (walked_to, cursor] */
-    uint64_t walk_turn, walked_to; /* hub_older.c */
-
     uint8_t name_len;
     char name[];
 };
@@ -219,7 +226,8 @@ bool hub_newest(struct channel *ch, uint64_t after, struct records *ret);
 /* Before older records than the plog has are fetched for w: asks the last-position index, once, and
  * moves *pos forward over what surely has none of its channel's. False: w waits for that. @turn */
 bool hub_quiet(struct waiter *w, uint64_t *pos, bool *asked) _must_check_;
-void hub_older_forget(struct hub *h, const struct channel *ch);
+void hub_older_done(struct channel *ch);   /* what those who were behind shared */
+void hub_older_forget(struct channel *ch); /* ch ends */
 void waiter_add(struct waiter *w, struct session *s, struct channel *ch); /* todo, answer owed */
 void waiter_answered(struct waiter *w);
 void waiter_move(struct waiter *w, struct list *to);

@@ -12,6 +12,7 @@
  */
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 
 #include "edge-node/edge_metric.h"
 #include "edge-node/hub.h"
@@ -23,27 +24,37 @@ static struct channel_key key_of(const struct channel *ch)
 
 /* ---- the plog's links: few records, or few missing ---- */
 
+static struct walked *walked_of(struct channel *ch)
+{
+    struct walked *w = ch->walked;
+
+    if (!w)
+        w = ch->walked = mem_zalloc(sizeof(*w));
+    if (w->turn != ch->h->turn) {
+        struct channel_key key = key_of(ch);
+        plog_walk_begin(&w->walk, &key, ch->h->scan_steps);
+        w->turn = ch->h->turn;
+        w->to = ch->tail->cursor;
+    }
+    return w;
+}
+
 static int from_links(struct channel *ch, uint64_t after, struct records *ret)
 {
+    struct walked *w = walked_of(ch);
     struct tail *t = ch->tail;
     int rc = 0;
 
-    if (ch->walk_turn != ch->h->turn) {
-        struct channel_key key = key_of(ch);
-        plog_walk_begin(&ch->walk, &key, ch->h->scan_steps);
-        ch->walk_turn = ch->h->turn;
-        ch->walked_to = t->cursor;
-    }
-    if (after < ch->walked_to) {
+    if (after < w->to) {
         struct plog_view v = {plog_view(t->p).from, t->cursor};
-        rc = plog_walk(t->p, &v, after, &ch->walk);
-        if (!ch->walk.begun)
-            ch->walked_to = t->cursor;
+        rc = plog_walk(t->p, &v, after, &w->walk);
+        if (!w->walk.begun)
+            w->to = t->cursor;
         else if (rc != -ENOENT)
-            ch->walked_to = rc ? ch->walk.next_pos : after;
+            w->to = rc ? w->walk.next_pos : after;
     }
-    *ret = (struct records){.v = ch->walk.found.v,
-                            .n = ch->walk.found.n,
+    *ret = (struct records){.v = w->walk.found.v,
+                            .n = w->walk.found.n,
                             .from = after,
                             .upto = t->cursor,
                             .newest_first = true};
@@ -56,7 +67,7 @@ bool hub_newest(struct channel *ch, uint64_t after, struct records *ret)
     int rc = from_links(ch, after < from ? from : after, ret);
 
     if (rc == -E2BIG)
-        ret->from = ch->walk.next_pos;
+        ret->from = ch->walked->walk.next_pos;
     return ret->n && records_at(ret, ret->n - 1)->pos > after;
 }
 
@@ -128,9 +139,20 @@ static int from_scan(struct channel *ch, uint64_t after, struct records *ret)
     return 0;
 }
 
-void hub_older_forget(struct hub *h, const struct channel *ch)
+void hub_older_done(struct channel *ch)
 {
-    rec_vec_done(&((struct channel *)(uintptr_t)ch)->walk.found);
+    if (!ch->walked)
+        return;
+    rec_vec_done(&ch->walked->walk.found);
+    free(ch->walked);
+    ch->walked = NULL;
+}
+
+void hub_older_forget(struct channel *ch)
+{
+    struct hub *h = ch->h;
+
+    hub_older_done(ch);
     for (uint32_t i = 0; i < h->scans_n; i++)
         if (h->scans[i].ch == ch)
             h->scans[i].ch = NULL;

@@ -23,6 +23,13 @@
 #define AHEAD        6    /* clients whose connections are fetched; their sessions: twice as many */
 #define FRESH_KEEP   1024 /* records of a channel in a turn, usually */
 
+/* A channel that got records in this turn; the memory of the other two stays for the next ones. */
+struct touched {
+    struct channel *ch;
+    struct rec_vec fresh;
+    struct block block;
+};
+
 /* One block for one subscriber. */
 struct item {
     struct hub_slot to;
@@ -38,10 +45,8 @@ struct push {
 };
 
 struct publish {
-    struct channel **touched;
+    struct touched *touched;
     size_t touched_n, touched_cap;
-    struct block *blocks; /* of touched, by index */
-    size_t blocks_cap;
     struct item *items;
     size_t items_n, items_cap;
     struct session **sessions; /* with items */
@@ -60,9 +65,10 @@ struct publish *publish_new(void)
 
 void publish_free(struct publish *x)
 {
-    for (size_t i = 0; i < x->blocks_cap; i++)
-        block_done(&x->blocks[i]);
-    free(x->blocks);
+    for (size_t i = 0; i < x->touched_cap; i++) {
+        rec_vec_done(&x->touched[i].fresh);
+        block_done(&x->touched[i].block);
+    }
     free(x->touched);
     free(x->items);
     free(x->sessions);
@@ -79,13 +85,22 @@ void publish_free(struct publish *x)
         }                                                           \
     } while (0)
 
+static void touch(struct publish *x, struct channel *ch)
+{
+    size_t had = x->touched_cap;
+
+    GROW(x->touched, x->touched_n, x->touched_cap);
+    if (had < x->touched_cap)
+        memset(&x->touched[had], 0, (x->touched_cap - had) * sizeof(*x->touched));
+    x->touched[x->touched_n++].ch = ch;
+    ch->touched = (uint32_t)x->touched_n;
+}
+
 void publish_add(struct publish *x, struct channel *ch, const struct plog_rec *r)
 {
-    if (!ch->fresh.n) {
-        GROW(x->touched, x->touched_n, x->touched_cap);
-        x->touched[x->touched_n++] = ch;
-    }
-    rec_vec_add(&ch->fresh, r);
+    if (!ch->touched)
+        touch(x, ch);
+    rec_vec_add(&x->touched[ch->touched - 1].fresh, r);
 }
 
 /* Replies that wait since the client was choked go first: a subscribe reply may be among them. */
@@ -275,34 +290,32 @@ static void write_items(struct hub *h, struct session *s)
     put_off(x, &(struct push){first->to, NULL}, bytes, sum);
 }
 
-static struct block *block_for(struct publish *x, size_t i)
+static void encode(struct hub *h, struct touched *t)
 {
-    if (i >= x->blocks_cap) {
-        size_t cap = x->blocks_cap ? x->blocks_cap * 2 : 16;
-        x->blocks = mem_realloc(x->blocks, cap * sizeof(*x->blocks));
-        memset(&x->blocks[x->blocks_cap], 0, (cap - x->blocks_cap) * sizeof(*x->blocks));
-        x->blocks_cap = cap;
-    }
-    return &x->blocks[i];
+    const struct session *s = t->ch->slots[0].s; /* one encoding and framing as yet */
+    struct block_how how = {s->proto, s->tr, (size_t)h->conf->write_max, t->ch->any != NULL};
+
+    block_encode(&t->block, &how, &t->fresh);
 }
 
-static void encode(struct hub *h, struct channel *ch, struct block *b)
-{
-    const struct session *s = ch->slots[0].s; /* one encoding and framing as yet */
-    struct block_how how = {s->proto, s->tr, (size_t)h->conf->write_max, ch->any != NULL};
-
-    block_encode(b, &how, &ch->fresh);
-    ch->fresh.n = 0;
-    if (ch->fresh.cap > FRESH_KEEP)
-        rec_vec_done(&ch->fresh);
-}
-
-static void publish_some(struct hub *h, size_t n)
+static void encode_all(struct hub *h)
 {
     struct publish *x = h->publish;
 
-    for (size_t i = 0; i < n; i++)
-        list_items(x, x->touched[i], &x->blocks[i]);
+    for (size_t i = 0; i < x->touched_n; i++) {
+        if (i + AHEAD < x->touched_n && x->touched[i + AHEAD].ch->live)
+            session_prefetch(x->touched[i + AHEAD].ch->slots[0].s);
+        if (x->touched[i].ch->live) /* all may have lagged since (a hole) */
+            encode(h, &x->touched[i]);
+    }
+}
+
+static void publish_some(struct hub *h)
+{
+    struct publish *x = h->publish;
+
+    for (size_t i = 0; i < x->touched_n; i++)
+        list_items(x, x->touched[i].ch, &x->touched[i].block);
     sort_items(x);
     for (size_t i = 0; i < x->sessions_n; i++) {
         if (i + 2 * AHEAD < x->sessions_n)
@@ -314,35 +327,27 @@ static void publish_some(struct hub *h, size_t n)
     x->items_n = x->sessions_n = 0;
 }
 
+static void untouch(struct touched *t)
+{
+    t->ch->touched = 0;
+    t->fresh.n = 0;
+    if (t->fresh.cap > FRESH_KEEP)
+        rec_vec_done(&t->fresh);
+    block_clear(&t->block);
+}
+
 void publish_all(struct hub *h)
 {
     struct publish *x = h->publish;
-    size_t n = 0;
 
-    for (size_t i = 0; i < x->touched_n; i++) {
-        struct channel *ch = x->touched[i];
-        if (ch->live) /* all may have lagged since (a hole) */
-            x->touched[n++] = ch;
-        else
-            ch->fresh.n = 0;
-    }
-    x->touched_n = n;
-    for (size_t i = 0; i < n; i++)
-        block_for(x, i); /* before any pointer to one is kept */
-    for (size_t i = 0; i < n; i++) {
-        if (i + 2 * AHEAD < n)
-            __builtin_prefetch(x->touched[i + 2 * AHEAD]->slots);
-        if (i + AHEAD < n)
-            session_prefetch(x->touched[i + AHEAD]->slots[0].s);
-        encode(h, x->touched[i], &x->blocks[i]);
-    }
-    if (n == 1)
-        publish_one(x, x->touched[0], &x->blocks[0]);
+    encode_all(h);
+    if (x->touched_n == 1)
+        publish_one(x, x->touched[0].ch, &x->touched[0].block);
     else
-        publish_some(h, n);
+        publish_some(h);
     write_pushes(x);
-    for (size_t i = 0; i < n; i++)
-        block_clear(&x->blocks[i]);
+    for (size_t i = 0; i < x->touched_n; i++)
+        untouch(&x->touched[i]);
     x->touched_n = 0;
 }
 
