@@ -43,8 +43,9 @@ static void finish_connect(struct session *s)
     struct buf subs = BUF_INIT, backlog = s->backlog;
     char id[37];
     struct proto_connect r = {.client = id, .node = s->h->node};
+    struct sub *sub;
 
-    for (const struct sub *sub = s->subs; sub; sub = sub->next)
+    list_for_each(sub, &s->subs, in_session)
         sub_result(sub, &subs);
     client_id(s, id);
     r.ttl_s = s->user ? auth_ttl(s->user->exp_s) : -1;
@@ -53,8 +54,8 @@ static void finish_connect(struct session *s)
     s->proto->connect(&s->out, s->connect_id, &r);
     session_dirty(s);
     buf_done(&subs);
-    for (struct sub *sub = s->subs; sub; sub = sub->next)
-        buf_done(&sub->first);
+    list_for_each(sub, &s->subs, in_session)
+        buf_done(&sub->pull->first);
     s->first_bytes = 0;
     sub_release_held(s);
     s->state = SESSION_READY;

@@ -46,7 +46,8 @@ void history_new(struct session *s, struct channel *ch, const struct command *cm
     q->next = s->history;
     s->history = q;
     s->requests++;
-    waiter_add(&q->w, s, ch);
+    waiter_init(&q->w, s, ch);
+    waiter_owed(&q->w);
 }
 
 static void req_free(struct history_req *q)

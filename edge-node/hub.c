@@ -32,11 +32,13 @@ void hub_init(struct hub *h, const struct edge_conf *conf, const struct namespac
     list_init(&h->slow);
     list_init(&h->dirty);
     list_init(&h->dead);
+    list_init(&h->spare);
 }
 
 void hub_done(struct hub *h)
 {
     must(list_is_empty(&h->sessions));
+    subs_done(h);
     publish_free(h->publish);
     for (uint32_t i = 0; i < SCANS_A_TURN; i++)
         rec_vec_done(&h->scans[i].recs);
@@ -92,6 +94,11 @@ static struct channel *channel_find(const struct hub *h, struct slice name, uint
             return ch;
     }
     return NULL;
+}
+
+struct channel *hub_channel_find(const struct hub *h, struct slice name)
+{
+    return channel_find(h, name, hash_bytes(name.p, name.n));
 }
 
 struct channel *hub_channel(struct hub *h, const struct namespace *ns, struct slice name)
@@ -255,14 +262,14 @@ static void slots_grow(struct channel *ch)
 
 void hub_live(struct sub *sub)
 {
-    struct channel *ch = sub->w.ch;
+    struct channel *ch = sub->ch;
 
     must(!sub->live && sub->answered);
-    waiter_drop(&sub->w);
+    sub_caught_up(sub);
     if (ch->live == ch->slot_cap)
         slots_grow(ch);
     sub->slot = ch->live;
-    ch->slots[ch->live++] = (struct hub_slot){sub->w.s, sub};
+    ch->slots[ch->live++] = (struct hub_slot){sub->s, sub};
     sub->live = true;
     if (ch->live == ch->sub_count) /* nobody is behind: what they shared goes */
         hub_older_done(ch);
@@ -271,7 +278,7 @@ void hub_live(struct sub *sub)
 
 void hub_unlive(struct sub *sub)
 {
-    struct channel *ch = sub->w.ch;
+    struct channel *ch = sub->ch;
 
     must(sub->live && ch->slots[sub->slot].sub == sub);
     ch->slots[sub->slot] = ch->slots[--ch->live];
@@ -282,15 +289,19 @@ void hub_unlive(struct sub *sub)
 
 /* ---- waiters ---- */
 
-void waiter_add(struct waiter *w, struct session *s, struct channel *ch)
+void waiter_init(struct waiter *w, struct session *s, struct channel *ch)
 {
-    struct hub *h = s->h;
-
     w->s = s;
     w->ch = ch;
-    w->due_ms = h->now_ms + ANSWER_MS;
     list_init(&w->node);
     list_init(&w->due_node);
+}
+
+void waiter_owed(struct waiter *w)
+{
+    struct hub *h = w->s->h;
+
+    w->due_ms = h->now_ms + ANSWER_MS;
     list_add_tail(&h->todo, &w->node);
     list_add_tail(&h->due, &w->due_node); /* all wait equally long: the list is in order */
     h->again(h->again_arg);

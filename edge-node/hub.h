@@ -176,6 +176,8 @@ struct hub {
     struct list slow;    /* slow ones that end at their due_ms */
     struct list dirty;   /* sessions with output or reading to resume */
     struct list dead;    /* sessions to free at the turn's end */
+    struct list spare;   /* sub.c's: pulls to be used again */
+    uint32_t spare_count;
 
     size_t live_left;  /* of LIVE_A_TURN, in this turn */
     uint64_t admit_ms; /* when `admit` was reckoned last … */
@@ -207,13 +209,15 @@ void hub_drain(struct hub *h, uint64_t time_ms);
 
 /* ---- for session, sub, history ---- */
 bool hub_admit(struct hub *h); /* may one more subscription resume now? (resume_rate) */
+/* Makes it if it isn't there; one more has it. */
 struct channel *hub_channel(struct hub *h, const struct namespace *ns, struct slice name);
+struct channel *hub_channel_find(const struct hub *h, struct slice name); /* NULL: nobody has it */
 void hub_channel_unref(struct channel *ch); /* sub_count went down: frees it at 0 */
 /* Finds the channel's tail, or the reason why not: 0; -EAGAIN: topic or position not known yet;
  * -EXDEV: (*ret_view)->map says why; -ESTALE: its log was superseded. @turn */
 int hub_resolve(struct hub *h, struct channel *ch, const struct topic_view **ret_view);
-void hub_live(struct sub *sub);   /* joins the live; sub->pos >= its tail's cursor */
-void hub_unlive(struct sub *sub); /* leaves them; sub->pos is set */
+void hub_live(struct sub *sub);   /* joins the live; pull->pos >= its tail's cursor: pull goes */
+void hub_unlive(struct sub *sub); /* leaves them */
 /* The records of w's channel that follow `after`, up to its tail's cursor or a part of the way.
  * how: 0, or PLOG_WANT_REGION: what the region's stream lacks may be left out. 0: if ret->from >
  * after, what lies between is missing. -EAGAIN: w waits (for a page, or because the turn has done
@@ -228,7 +232,8 @@ bool hub_newest(struct channel *ch, uint64_t after, struct records *ret);
 bool hub_quiet(struct waiter *w, uint64_t *pos, bool *asked) _must_check_;
 void hub_older_done(struct channel *ch);   /* what those who were behind shared */
 void hub_older_forget(struct channel *ch); /* ch ends */
-void waiter_add(struct waiter *w, struct session *s, struct channel *ch); /* todo, answer owed */
+void waiter_init(struct waiter *w, struct session *s, struct channel *ch); /* in no list */
+void waiter_owed(struct waiter *w);                                        /* todo, answer owed */
 void waiter_answered(struct waiter *w);
 void waiter_move(struct waiter *w, struct list *to);
 void waiter_drop(struct waiter *w);    /* out of every list */

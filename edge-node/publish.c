@@ -114,7 +114,7 @@ static bool is_ready(struct session *s)
 /* What a client has that was written nothing of b from its chunk i on. */
 static uint64_t pos_before(const struct sub *sub, const struct block *b, size_t i)
 {
-    const struct tail *t = sub->w.ch->tail;
+    const struct tail *t = sub->ch->tail;
 
     if (i)
         return b->chunks[i - 1].last;

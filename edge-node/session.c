@@ -30,6 +30,7 @@ struct session *session_open(struct hub *h, void *conn, const struct transport *
     list_init(&s->mark);
     list_init(&s->blocked);
     list_init(&s->held);
+    list_init(&s->subs);
     wheel_timer_init(&s->timer);
     list_add_tail(&h->sessions, &s->in_hub);
     h->session_count++;
@@ -61,8 +62,10 @@ void session_peer_closes(struct session *s)
 
 void session_free(struct session *s)
 {
-    while (s->subs)
-        sub_free(s->subs);
+    struct sub *sub;
+
+    while ((sub = list_first(&s->subs, struct sub, in_session)))
+        sub_free(sub);
     history_drop_all(s);
     list_del(&s->mark);
     list_del(&s->in_hub);
@@ -153,8 +156,9 @@ static int64_t grace_left(int64_t exp_s)
 static uint64_t next_expiry(const struct session *s, uint64_t now_ms)
 {
     int64_t left = grace_left(s->user ? s->user->exp_s : 0);
+    const struct sub *sub;
 
-    for (const struct sub *sub = s->subs; sub; sub = sub->next) {
+    list_for_each(sub, &s->subs, in_session) {
         int64_t of_sub = grace_left(sub->exp_s);
         if (of_sub < left)
             left = of_sub;
@@ -194,13 +198,12 @@ static bool is_expired(int64_t exp_s)
 
 static void expire_subs(struct session *s)
 {
-    struct sub *sub, *next;
+    struct sub *sub, *tmp;
 
-    for (sub = s->subs; sub; sub = next) {
-        next = sub->next;
+    list_for_each_safe(sub, tmp, &s->subs, in_session) {
         if (!is_expired(sub->exp_s))
             continue;
-        s->proto->push_unsubscribe(&s->out, channel_name(sub->w.ch), UNSUB_EXPIRED, &proto_no_gap);
+        s->proto->push_unsubscribe(&s->out, channel_name(sub->ch), UNSUB_EXPIRED, &proto_no_gap);
         session_dirty(s);
         sub_free(sub);
     }

@@ -39,7 +39,7 @@ struct session {
     struct list in_hub; /* hub->sessions */
     struct list mark;   /* hub->dirty or hub->dead */
     struct wheel_timer timer;
-    struct sub *subs;
+    struct list subs;
     struct list blocked;         /* waiters: until it can be written to */
     struct list held;            /* waiters: until the connect reply is out */
     struct user *user;           /* NULL: anonymous */

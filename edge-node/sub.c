@@ -16,65 +16,134 @@
 
 /* Less than ANSWER_MS: the beacon's news is then younger than the cursor of who waited so long. */
 #define BEACON_FRESH_MS 1000
+#define SPARE_MAX       1024 /* 200 KiB a shard */
 
 static void sub_try(struct hub *h, struct waiter *w);
 static void sub_expire(struct hub *h, struct waiter *w);
 
 static struct sub *sub_of(struct waiter *w)
 {
-    return container_of(w, struct sub, w);
+    return container_of(w, struct pull, w)->sub;
 }
 
 /* ---- life ---- */
+
+/* Most live for a turn. Kept, they leave no holes between what stays. */
+static struct pull *pull_new(struct hub *h)
+{
+    struct pull *pull = list_first(&h->spare, struct pull, w.node);
+
+    if (!pull)
+        return mem_zalloc(sizeof(*pull));
+    list_del(&pull->w.node);
+    h->spare_count--;
+    memset(pull, 0, sizeof(*pull));
+    return pull;
+}
+
+static void pull_free(struct hub *h, struct pull *pull)
+{
+    waiter_drop(&pull->w);
+    buf_done(&pull->first);
+    free(pull->find);
+    if (h->spare_count == SPARE_MAX) {
+        free(pull);
+        return;
+    }
+    list_add_tail(&h->spare, &pull->w.node);
+    h->spare_count++;
+}
+
+void subs_done(struct hub *h)
+{
+    struct pull *pull;
+
+    while ((pull = list_first(&h->spare, struct pull, w.node))) {
+        list_del(&pull->w.node);
+        free(pull);
+    }
+}
+
+static void pull_begin(struct sub *sub)
+{
+    struct pull *pull = pull_new(sub->s->h);
+
+    pull->sub = sub;
+    waiter_init(&pull->w, sub->s, sub->ch);
+    pull->w.try_now = sub_try;
+    pull->w.expire = sub_expire;
+    sub->pull = pull;
+}
+
+void sub_caught_up(struct sub *sub)
+{
+    pull_free(sub->s->h, sub->pull);
+    sub->pull = NULL;
+}
+
+void sub_behind(struct sub *sub, uint64_t pos)
+{
+    hub_unlive(sub);
+    pull_begin(sub);
+    sub->pull->pos = pos;
+    sub->pull->behind = true;
+}
 
 void sub_new(struct session *s, struct channel *ch, uint32_t cmd_id, const struct cursor *cursor,
              int64_t exp_s, bool server)
 {
     struct sub *sub = mem_zalloc(sizeof(*sub));
+    struct pull *pull;
 
-    sub->cmd_id = cmd_id;
+    sub->s = s;
+    sub->ch = ch;
     sub->exp_s = exp_s;
     sub->server = server;
-    sub->recover = cursor->recover;
-    sub->pos = sub->asked = cursor->offset;
-    sub->foreign = cursor->epoch.n != LOG_ID_LEN;
-    if (!sub->foreign)
-        memcpy(sub->epoch, cursor->epoch.p, LOG_ID_LEN);
-    sub->w.try_now = sub_try;
-    sub->w.expire = sub_expire;
-    sub->next = s->subs;
-    s->subs = sub;
+    list_add_tail(&s->subs, &sub->in_session);
     s->sub_count++;
+    pull_begin(sub);
+    pull = sub->pull;
+    pull->cmd_id = cmd_id;
+    pull->recover = cursor->recover;
+    pull->pos = pull->asked = cursor->offset;
+    pull->foreign = cursor->epoch.n != LOG_ID_LEN;
+    if (!pull->foreign)
+        memcpy(pull->epoch, cursor->epoch.p, LOG_ID_LEN);
     METRIC_ADD(subscriptions, 1);
     METRIC_ADD(lagging, 1);
-    waiter_add(&sub->w, s, ch);
+    waiter_owed(&pull->w);
 }
 
+/* Of the two, the channel's subscribers and the session's subscriptions, the fewer are looked
+ * through; the former are all there are if nobody is behind. */
 struct sub *sub_find(const struct session *s, struct slice channel)
 {
+    const struct channel *ch = hub_channel_find(s->h, channel);
     struct sub *sub;
 
-    for (sub = s->subs; sub; sub = sub->next)
-        if (slice_eq(channel_name(sub->w.ch), channel))
+    if (!ch)
+        return NULL;
+    if (ch->live == ch->sub_count && ch->live <= s->sub_count) {
+        for (uint32_t i = 0; i < ch->live; i++)
+            if (ch->slots[i].s == s)
+                return ch->slots[i].sub;
+        return NULL;
+    }
+    list_for_each(sub, &s->subs, in_session)
+        if (sub->ch == ch)
             return sub;
     return NULL;
 }
 
 void sub_free(struct sub *sub)
 {
-    struct session *s = sub->w.s;
-    struct sub **link = &s->subs;
-
     if (sub->live)
         hub_unlive(sub);
-    while (*link != sub)
-        link = &(*link)->next;
-    *link = sub->next;
-    s->sub_count--;
-    waiter_drop(&sub->w);
-    hub_channel_unref(sub->w.ch);
-    buf_done(&sub->first);
-    free(sub->find);
+    if (sub->pull)
+        sub_caught_up(sub);
+    list_del(&sub->in_session);
+    sub->s->sub_count--;
+    hub_channel_unref(sub->ch);
     free(sub);
     METRIC_ADD(subscriptions, -1);
     METRIC_ADD(lagging, -1);
@@ -85,15 +154,15 @@ void sub_free(struct sub *sub)
 /* text: NULL or the message in place of the code's. */
 static void fail(struct sub *sub, int code, const char *text)
 {
-    struct session *s = sub->w.s;
+    struct session *s = sub->s;
 
     METRIC_ADD(command_errors, 1);
-    if (sub->recover)
+    if (sub->pull->recover)
         METRIC_ADD(recover_errors, 1);
     if (sub->server) {
         session_sub_failed(s, code);
     } else {
-        s->proto->error(&s->out, sub->cmd_id, code, text);
+        s->proto->error(&s->out, sub->pull->cmd_id, code, text);
         session_dirty(s);
     }
     sub_free(sub);
@@ -101,7 +170,7 @@ static void fail(struct sub *sub, int code, const char *text)
 
 void sub_gap(struct sub *sub, const struct proto_gap *gap)
 {
-    struct session *s = sub->w.s;
+    struct session *s = sub->s;
 
     if (!sub->answered) {
         fail(sub, ERROR_INTERNAL, NULL);
@@ -110,71 +179,71 @@ void sub_gap(struct sub *sub, const struct proto_gap *gap)
     METRIC_ADD(gaps, 1);
     if (sub->server) {
         if (gap->to) /* a close frame has no room for it */
-            s->proto->push_gap(&s->out, channel_name(sub->w.ch), gap);
+            s->proto->push_gap(&s->out, channel_name(sub->ch), gap);
         session_close(s, DISCONNECT_INSUFFICIENT_STATE);
         sub_free(sub);
         return;
     }
-    s->proto->push_unsubscribe(&s->out, channel_name(sub->w.ch), UNSUB_INSUFFICIENT, gap);
+    s->proto->push_unsubscribe(&s->out, channel_name(sub->ch), UNSUB_INSUFFICIENT, gap);
     session_dirty(s);
     sub_free(sub);
 }
 
 static struct proto_subscribe result_of(const struct sub *sub, uint64_t offset)
 {
-    bool any = sub->w.ch->any != NULL;
+    bool any = sub->ch->any != NULL;
 
     return (struct proto_subscribe){
-        .epoch = any ? (struct slice){"", 0} : slice_of(sub->w.ch->tail->p->log),
+        .epoch = any ? (struct slice){"", 0} : slice_of(sub->ch->tail->p->log),
         .offset = any ? 0 : offset,
         .recoverable = !any,
-        .was_recovering = sub->recover,
-        .recovered = sub->told,
-        .gap = sub->has_gap ? (struct proto_gap){sub->gap_from, offset} : proto_no_gap,
+        .was_recovering = sub->pull->recover,
+        .recovered = sub->pull->told,
+        .gap = sub->pull->has_gap ? (struct proto_gap){sub->pull->gap_from, offset} : proto_no_gap,
         .ttl_s = sub->exp_s ? auth_ttl(sub->exp_s) : -1,
-        .pubs = buf_as_slice(&sub->first),
+        .pubs = buf_as_slice(&sub->pull->first),
     };
 }
 
-/* offset: where the client is told to be; pushes continue from sub->pos. */
+/* offset: where the client is told to be; pushes continue from sub->pull->pos. */
 static void answer(struct sub *sub, bool recovered, uint64_t offset)
 {
-    struct session *s = sub->w.s;
+    struct session *s = sub->s;
     struct proto_subscribe r;
 
-    sub->told = recovered;
+    sub->pull->told = recovered;
     sub->answered = true;
-    waiter_answered(&sub->w);
-    if (sub->recover && recovered)
+    waiter_answered(&sub->pull->w);
+    if (sub->pull->recover && recovered)
         METRIC_ADD(recovered, 1);
-    else if (sub->recover)
+    else if (sub->pull->recover)
         METRIC_ADD(not_recovered, 1);
     if (sub->server) {
-        sub->told_at = offset;
-        s->first_bytes += (uint32_t)sub->first.n;
-        waiter_move(&sub->w, &s->held);
+        sub->pull->told_at = offset;
+        s->first_bytes += (uint32_t)sub->pull->first.n;
+        waiter_move(&sub->pull->w, &s->held);
         session_sub_answered(s);
         return;
     }
     r = result_of(sub, offset);
-    s->proto->subscribe(&s->out, sub->cmd_id, &r);
+    s->proto->subscribe(&s->out, sub->pull->cmd_id, &r);
     session_dirty(s);
-    buf_done(&sub->first);
+    buf_done(&sub->pull->first);
 }
 
 void sub_result(const struct sub *sub, struct buf *subs)
 {
-    struct proto_subscribe r = result_of(sub, sub->told_at);
+    struct proto_subscribe r = result_of(sub, sub->pull->told_at);
 
-    sub->w.s->proto->sub_result(subs, channel_name(sub->w.ch), &r);
+    sub->s->proto->sub_result(subs, channel_name(sub->ch), &r);
 }
 
 void sub_release_held(struct session *s)
 {
     struct sub *sub;
 
-    for (sub = s->subs; sub; sub = sub->next)
-        if (sub->server && sub->w.ch->any) /* what the next turn publishes is its already */
+    list_for_each(sub, &s->subs, in_session)
+        if (sub->server && sub->ch->any) /* what the next turn publishes is its already */
             hub_live(sub);
     list_splice_tail(&s->h->todo, &s->held);
 }
@@ -183,15 +252,18 @@ void sub_release_held(struct session *s)
 
 bool sub_is_of_log(const struct sub *sub)
 {
-    return sub->recover && !sub->foreign && !strcmp(sub->epoch, sub->w.ch->tail->p->log);
+    return sub->pull->recover && !sub->pull->foreign &&
+           !strcmp(sub->pull->epoch, sub->ch->tail->p->log);
 }
 
 /* Its epoch may be that of a log which another edge knows already, and this one not yet: told now,
  * its client would be sent back to the log before, and told again. */
 static bool may_be_newer(const struct hub *h, const struct sub *sub)
 {
-    return sub->recover && !sub->foreign && !sub_is_of_log(sub) &&
-           !feed_is_old_log(h->feed, sub->w.ch->ns->index, sub->epoch, sub->w.due_ms - ANSWER_MS);
+    const struct pull *p = sub->pull;
+
+    return p->recover && !p->foreign && !sub_is_of_log(sub) &&
+           !feed_is_old_log(h->feed, sub->ch->ns->index, p->epoch, p->w.due_ms - ANSWER_MS);
 }
 
 static bool beacon_is_fresh(const struct hub *h, const struct plog *p)
@@ -204,33 +276,33 @@ static bool beacon_is_fresh(const struct hub *h, const struct plog *p)
 /* From here on: what is in the log now is not news, nor is what a rebuild brings back. */
 static bool begin_now(struct sub *sub)
 {
-    struct tail *t = sub->w.ch->tail;
+    struct tail *t = sub->ch->tail;
     uint64_t end = atomic_load(&t->p->kafka_end);
 
-    buf_done(&sub->first); /* older than what may be missing */
-    sub->gap_from = sub_wants_latest(sub) ? sub->asked : sub->pos;
-    sub->pos = t->cursor;
-    if (atomic_load(&t->p->beacon_state) == BEACON_REBUILD && end > sub->pos)
-        sub->pos = end;
-    sub->has_gap = sub_is_of_log(sub) && sub->gap_from < sub->pos;
-    answer(sub, false, sub->pos);
+    buf_done(&sub->pull->first); /* older than what may be missing */
+    sub->pull->gap_from = sub_wants_latest(sub) ? sub->pull->asked : sub->pull->pos;
+    sub->pull->pos = t->cursor;
+    if (atomic_load(&t->p->beacon_state) == BEACON_REBUILD && end > sub->pull->pos)
+        sub->pull->pos = end;
+    sub->pull->has_gap = sub_is_of_log(sub) && sub->pull->gap_from < sub->pull->pos;
+    answer(sub, false, sub->pull->pos);
     return true;
 }
 
 static bool begin_ahead(struct hub *h, struct sub *sub)
 {
-    struct plog *p = sub->w.ch->tail->p;
+    struct plog *p = sub->ch->tail->p;
 
-    if (sub->pos <= atomic_load(&p->kafka_end)) {
-        answer(sub, true, sub->asked);
+    if (sub->pull->pos <= atomic_load(&p->kafka_end)) {
+        answer(sub, true, sub->pull->asked);
         return true;
     }
-    if (h->now_ms < sub->w.due_ms) { /* the beacon may not have moved yet */
-        waiter_move(&sub->w, &sub->w.ch->tail->waiting);
+    if (h->now_ms < sub->pull->w.due_ms) { /* the beacon may not have moved yet */
+        waiter_move(&sub->pull->w, &sub->ch->tail->waiting);
         return false;
     }
     if (beacon_is_fresh(h, p) && atomic_load(&p->beacon_state) != BEACON_STALLED &&
-        !sub->w.ch->ns->conf->log_id[0])
+        !sub->ch->ns->conf->log_id[0])
         return begin_now(sub); /* beyond Kafka's end: not a position of this log */
     fail(sub, ERROR_INTERNAL, NULL);
     return false;
@@ -240,12 +312,12 @@ static bool begin_behind(struct sub *sub)
 {
     struct records r;
 
-    if (hub_older(&sub->w, sub->pos, 0, &r) != 0)
+    if (hub_older(&sub->pull->w, sub->pull->pos, 0, &r) != 0)
         return false;
-    if (sub->pos < r.from)
+    if (sub->pull->pos < r.from)
         return begin_now(sub);
     sub_first_page(sub, &r);
-    answer(sub, true, sub->asked);
+    answer(sub, true, sub->pull->asked);
     return true;
 }
 
@@ -255,7 +327,7 @@ static bool take_cursor(struct sub *sub)
     bool of_log = sub_is_of_log(sub);
 
     if (!of_log)
-        sub->pos = sub->asked = 0;
+        sub->pull->pos = sub->pull->asked = 0;
     return of_log;
 }
 
@@ -270,31 +342,32 @@ static bool begin_latest(struct sub *sub)
         return false;
     if (rc < 0 || (!of_log && !rc))
         return begin_now(sub);
-    answer(sub, true, of_log ? sub->asked : sub->pos);
+    answer(sub, true, of_log ? sub->pull->asked : sub->pull->pos);
     return true;
 }
 
 static bool begin(struct hub *h, struct sub *sub)
 {
-    struct tail *t = sub->w.ch->tail;
+    struct tail *t = sub->ch->tail;
 
-    if (sub->w.ch->any) {
+    if (sub->ch->any) {
         answer(sub, false, 0);
         return true;
     }
     if (may_be_newer(h, sub)) {
-        waiter_move(&sub->w, &h->waiting);
+        waiter_move(&sub->pull->w, &h->waiting);
         return false;
     }
-    if (sub_wants_latest(sub) && (sub->pos <= t->cursor || !sub_is_of_log(sub)))
+    if (sub_wants_latest(sub) && (sub->pull->pos <= t->cursor || !sub_is_of_log(sub)))
         return begin_latest(sub);
     if (!sub_is_of_log(sub))
         return begin_now(sub);
-    if (sub->pos <= t->cursor && !hub_quiet(&sub->w, &sub->pos, &sub->looked))
+    if (sub->pull->pos <= t->cursor &&
+        !hub_quiet(&sub->pull->w, &sub->pull->pos, &sub->pull->looked))
         return false;
-    if (sub->pos > t->cursor)
+    if (sub->pull->pos > t->cursor)
         return begin_ahead(h, sub);
-    if (sub->pos < atomic_load(&t->p->lost))
+    if (sub->pull->pos < atomic_load(&t->p->lost))
         return begin_now(sub);
     return begin_behind(sub);
 }
@@ -304,18 +377,18 @@ static void sub_try(struct hub *h, struct waiter *w)
     struct sub *sub = sub_of(w);
     const struct topic_view *view;
     bool server = sub->server; /* once it is answered, its client may end it at once */
-    int rc = hub_resolve(h, sub->w.ch, &view);
+    int rc = hub_resolve(h, sub->ch, &view);
 
     if (rc == -EAGAIN) {
-        waiter_move(w, sub->w.ch->tail ? &sub->w.ch->tail->waiting : &h->waiting);
+        waiter_move(w, sub->ch->tail ? &sub->ch->tail->waiting : &h->waiting);
     } else if (rc == -ESTALE || (rc && sub->answered)) {
         sub_gap(sub, &proto_no_gap);
     } else if (rc) {
         fail(sub, ERROR_NOT_AVAILABLE, proto_unmapped_text(view));
     } else if (sub->answered || (begin(h, sub) && !server)) {
-        if (!sub->w.ch->any)
+        if (!sub->ch->any)
             sub_pull(sub);
-        else if (sub->behind) /* live only: there is no position to go on from */
+        else if (sub->pull->behind) /* live only: there is no position to go on from */
             sub_gap(sub, &proto_no_gap);
         else
             hub_live(sub);
@@ -327,7 +400,7 @@ static void sub_try(struct hub *h, struct waiter *w)
  * has of another log is replaced only by what was found. */
 static void expire_behind(struct hub *h, struct sub *sub)
 {
-    const struct plog *p = sub->w.ch->tail->p;
+    const struct plog *p = sub->ch->tail->p;
     uint64_t low = atomic_load(&p->kafka_low), refused = atomic_load(&p->refused_ms);
 
     sub_stop_finding(sub);
@@ -335,8 +408,8 @@ static void expire_behind(struct hub *h, struct sub *sub)
         fail(sub, ERROR_TOO_MANY_REQUESTS, NULL);
     } else if (!low || !beacon_is_fresh(h, p)) {
         fail(sub, ERROR_INTERNAL, NULL);
-    } else if (low <= sub->pos + 1) {
-        answer(sub, sub_is_of_log(sub) || sub->first.n, sub->asked);
+    } else if (low <= sub->pull->pos + 1) {
+        answer(sub, sub_is_of_log(sub) || sub->pull->first.n, sub->pull->asked);
     } else {
         begin_now(sub); /* it goes on with the plog's next growth, or the tick */
     }
@@ -345,12 +418,12 @@ static void expire_behind(struct hub *h, struct sub *sub)
 static void sub_expire(struct hub *h, struct waiter *w)
 {
     struct sub *sub = sub_of(w);
-    struct tail *t = sub->w.ch->tail;
+    struct tail *t = sub->ch->tail;
     bool server = sub->server;
 
     if (!t || !t->ready || may_be_newer(h, sub) || !(sub_is_of_log(sub) || sub_wants_latest(sub)))
         fail(sub, ERROR_INTERNAL, NULL);
-    else if (!take_cursor(sub) || sub->pos <= t->cursor)
+    else if (!take_cursor(sub) || sub->pull->pos <= t->cursor)
         expire_behind(h, sub);
     else if (begin_ahead(h, sub) && !server)
         waiter_move(w, &h->todo);

@@ -11,18 +11,16 @@
 
 #include "edge-node/session.h"
 
-struct sub {
-    struct waiter w; /* while not live */
-    struct sub *next;
-    uint64_t pos;      /* everything up to here was sent; kept only while not live */
+/* What a subscription needs only until it is live, and when it fell behind. */
+struct pull {
+    struct waiter w;
+    struct sub *sub;
+    uint64_t pos;      /* everything up to here was sent */
     uint64_t stuck_ms; /* since when it waits for older records; 0: it got some */
     uint64_t asked;    /* its cursor */
     uint64_t told_at;  /* server-side: the offset to tell in the connect reply */
     uint64_t gap_from; /* has_gap: what lies between this and that offset may be missing */
-    uint32_t slot;     /* index in ch->slots while live */
     uint32_t cmd_id;
-    int64_t exp_s; /* of its token; 0: never */
-    bool live, answered, server;
     bool recover, foreign; /* as asked; foreign: its epoch can't be this log's */
     bool told;             /* server-side result: recovered */
     bool has_gap;
@@ -33,6 +31,17 @@ struct sub {
     struct finding *find; /* history latest: what was looked through; NULL: it is over */
 };
 
+/* A million of these are live at a time: what isn't needed then is `pull`'s. */
+struct sub {
+    struct session *s;
+    struct channel *ch;
+    struct pull *pull;      /* NULL exactly while live */
+    struct list in_session; /* session->subs */
+    int64_t exp_s;          /* of its token; 0: never */
+    uint32_t slot;          /* index in ch->slots while live */
+    bool live, answered, server;
+};
+
 /* The session has checked name, limits and permission. cursor may be all zero. */
 void sub_new(struct session *s, struct channel *ch, uint32_t cmd_id, const struct cursor *cursor,
              int64_t exp_s, bool server);
@@ -41,6 +50,8 @@ struct sub *sub_find(const struct session *s, struct slice channel);
 void sub_free(struct sub *sub);
 /* Its records can't be had any more, or its log is gone: tells the client, then ends it. */
 void sub_gap(struct sub *sub, const struct proto_gap *gap);
+/* It is live now: `pull` goes. For hub_live(). */
+void sub_caught_up(struct sub *sub);
 /* A live one fell behind at pos; the caller moves it to where it waits. */
 void sub_behind(struct sub *sub, uint64_t pos);
 /* The same, as its client can take no more: it waits for that, by its namespace's slow_clients. */
@@ -48,19 +59,20 @@ void sub_lag(struct sub *sub, uint64_t pos);
 /* An answered subscription goes on: to the plog's end and live, or until something is missing. */
 void sub_pull(struct sub *sub);
 /* history latest, not answered yet: looks for the channel's latest record behind the cursor. 1: it
- * is in `first`, or, where the reply has no room for it, the next one behind sub->pos; 0: there is
+ * is in `first`, or, where the reply has no room for it, the next one behind pull->pos; 0: there is
  * none; -EAGAIN: it waits; -ENOENT: it may have been among what nobody has any more. Otherwise
- * sub->pos is as far as it looked. @turn */
+ * pull->pos is as far as it looked. @turn */
 int sub_find_latest(struct sub *sub) _must_check_;
-/* Its time is up before that: what was found stays, sub_pull() goes on from sub->pos. */
+/* Its time is up before that: what was found stays, sub_pull() goes on from pull->pos. */
 void sub_stop_finding(struct sub *sub);
 bool sub_is_of_log(const struct sub *sub); /* is its cursor one of the log that is there now? */
 static inline bool sub_wants_latest(const struct sub *sub)
 {
-    return sub->recover && sub->w.ch->ns->conf->history == NS_HISTORY_LATEST;
+    return sub->pull->recover && sub->ch->ns->conf->history == NS_HISTORY_LATEST;
 }
-/* What of r fits into the reply; sub->pos moves. */
+/* What of r fits into the reply; pull->pos moves. */
 void sub_first_page(struct sub *sub, const struct records *r);
+void subs_done(struct hub *h); /* the hub ends, its sessions are gone */
 /* For the connect reply. */
 void sub_result(const struct sub *sub, struct buf *subs);
 /* It is out: the subscriptions that waited for it go on. */

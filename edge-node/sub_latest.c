@@ -15,7 +15,7 @@
 struct finding {
     uint64_t begin; /* up to here there is nothing but `found`: the index says so, or it was seen */
     uint64_t pos;   /* looked at up to here, but for the hole */
-    uint64_t found; /* position of the record in sub->first; 0: none */
+    uint64_t found; /* position of the record in sub->pull->first; 0: none */
     uint64_t hole;  /* what the region lacks ends here; 0: it lacks nothing */
     uint64_t upto;  /* deep: as far as the region was looked at */
     uint64_t lost;  /* what nobody has any more ends here */
@@ -26,11 +26,11 @@ static void take_last(struct sub *sub, struct finding *f, const struct records *
 {
     const struct plog_rec *rec = r->n ? records_at(r, r->n - 1) : NULL;
 
-    if (!rec || rec->pos <= sub->asked || rec->pos <= f->found)
+    if (!rec || rec->pos <= sub->pull->asked || rec->pos <= f->found)
         return;
-    buf_clear(&sub->first);
-    sub->w.s->proto->pub(&sub->first, rec, false);
-    sub->w.s->h->pulled += sub->first.n;
+    buf_clear(&sub->pull->first);
+    sub->s->proto->pub(&sub->pull->first, rec, false);
+    sub->s->h->pulled += sub->pull->first.n;
     f->found = rec->pos;
 }
 
@@ -45,7 +45,7 @@ static int look(struct sub *sub, struct finding *f, uint64_t end)
     struct records r;
 
     while (f->pos < end) {
-        int rc = hub_older(&sub->w, f->pos, f->deep ? 0 : PLOG_WANT_REGION, &r);
+        int rc = hub_older(&sub->pull->w, f->pos, f->deep ? 0 : PLOG_WANT_REGION, &r);
         if (rc)
             return rc;
         if (f->pos < r.from && f->deep)
@@ -63,18 +63,18 @@ static int look(struct sub *sub, struct finding *f, uint64_t end)
  * have a hole, too. */
 static int look_everywhere(struct sub *sub, struct finding *f)
 {
-    const struct tail *t = sub->w.ch->tail;
+    const struct tail *t = sub->ch->tail;
     struct records r;
     int rc;
 
-    if (hub_newest(sub->w.ch, sub->asked, &r)) {
+    if (hub_newest(sub->ch, sub->pull->asked, &r)) {
         take_last(sub, f, &r);
         f->pos = t->cursor;
         f->lost = 0;
         return 0;
     }
-    if (!sub->looked) {
-        if (!hub_quiet(&sub->w, &f->pos, &sub->looked))
+    if (!sub->pull->looked) {
+        if (!hub_quiet(&sub->pull->w, &f->pos, &sub->pull->looked))
             return -EAGAIN;
         f->begin = f->pos;
     }
@@ -100,35 +100,35 @@ static int look_everywhere(struct sub *sub, struct finding *f)
 
 static void end(struct sub *sub)
 {
-    free(sub->find);
-    sub->find = NULL;
+    free(sub->pull->find);
+    sub->pull->find = NULL;
 }
 
 /* In what its client is sent now; else it is pushed: many channels may resume in one frame. */
 static bool has_room(const struct sub *sub)
 {
-    const struct session *s = sub->w.s;
+    const struct session *s = sub->s;
 
     return s->first_bytes + s->out.n < (size_t)s->h->conf->write_max;
 }
 
 int sub_find_latest(struct sub *sub)
 {
-    struct finding *f = sub->find;
+    struct finding *f = sub->pull->find;
     int rc;
 
     if (!f) {
-        f = sub->find = mem_zalloc(sizeof(*f));
-        f->pos = f->begin = sub->asked;
+        f = sub->pull->find = mem_zalloc(sizeof(*f));
+        f->pos = f->begin = sub->pull->asked;
     }
     rc = look_everywhere(sub, f);
     if (rc)
         return rc;
     rc = f->lost > f->found ? -ENOENT : f->found != 0;
-    sub->pos = f->pos;
+    sub->pull->pos = f->pos;
     if (f->found && !has_room(sub)) {
-        buf_done(&sub->first);
-        sub->pos = f->found - 1;
+        buf_done(&sub->pull->first);
+        sub->pull->pos = f->found - 1;
     }
     end(sub);
     return rc;
@@ -136,10 +136,10 @@ int sub_find_latest(struct sub *sub)
 
 void sub_stop_finding(struct sub *sub)
 {
-    const struct finding *f = sub->find;
+    const struct finding *f = sub->pull->find;
 
     if (!f)
         return;
-    sub->pos = f->deep || f->found >= f->hole ? f->pos : before_hole(f);
+    sub->pull->pos = f->deep || f->found >= f->hole ? f->pos : before_hole(f);
     end(sub);
 }

@@ -62,7 +62,7 @@ static void unlive_all(struct hub *h, struct tail *t, uint64_t pos)
         while (ch->live) {
             struct sub *sub = ch->slots[ch->live - 1].sub;
             sub_behind(sub, pos);
-            waiter_move(&sub->w, &h->todo);
+            waiter_move(&sub->pull->w, &h->todo);
         }
     }
 }
@@ -96,12 +96,10 @@ static void tell_gap(struct hub *h, const struct plog *p, bool only_any)
     struct session *s;
 
     list_for_each(s, &h->sessions, in_hub) {
-        struct sub *sub, *next;
-        for (sub = s->subs; sub; sub = next) {
-            next = sub->next;
-            if (channel_reads(sub->w.ch, p) && (sub->w.ch->any || !only_any))
+        struct sub *sub, *tmp;
+        list_for_each_safe(sub, tmp, &s->subs, in_session)
+            if (channel_reads(sub->ch, p) && (sub->ch->any || !only_any))
                 sub_gap(sub, &proto_no_gap);
-        }
         if (!only_any)
             history_log_ends(s, p);
     }

@@ -317,7 +317,7 @@ static void look_who_is_live(struct client *c)
         struct model_sub *m = &c->subs[ch];
         const struct sub *sub = m->skips ? sub_find(c->conn.s, slice_of(channel(ch))) : NULL;
 
-        if (sub && (sub->live || sub->behind))
+        if (sub && (sub->live || sub->pull->behind))
             m->skips = false;
     }
 }
