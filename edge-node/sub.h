@@ -72,6 +72,9 @@ static inline bool sub_wants_latest(const struct sub *sub)
 }
 /* What of r fits into the reply; pull->pos moves. */
 void sub_first_page(struct sub *sub, const struct records *r);
+/* Of its waiter. @turn */
+void sub_try(struct hub *h, struct waiter *w);
+void sub_expire(struct hub *h, struct waiter *w);
 void subs_done(struct hub *h); /* the hub ends, its sessions are gone */
 /* For the connect reply. */
 void sub_result(const struct sub *sub, struct buf *subs);
