@@ -143,6 +143,11 @@ static const struct {
 
 int proto_json_take(struct slice *frame, struct command *ret)
 {
+    return proto_json_quick(frame, ret) ? 1 : proto_json_take_tree(frame, ret);
+}
+
+int proto_json_take_tree(struct slice *frame, struct command *ret)
+{
     struct json_error err;
     struct json *j = json_take(frame, &err);
     const struct json *body = NULL, *id;

@@ -146,6 +146,36 @@ static void test_not_the_protocol(void **state)
     }
 }
 
+/* Which of the two readers takes it shows in who owns memory. */
+static void test_quick(void **state)
+{
+    static const struct {
+        const char *text;
+        bool quick;
+    } cases[] = {
+        {"{}", true},
+        {"{\"connect\":{\"name\":\"js\"},\"id\":1}", true},
+        {" { \"id\" : 1 , \"subscribe\" : { \"channel\" : \"c\" , \"recover\" : true } }", true},
+        {"{\"id\":1,\"unsubscribe\":{\"channel\":\"c\"}}", true},
+        {"{\"id\":1,\"ping\":{}}", true},
+        {"{\"id\":1,\"subscribe\":{\"channel\":\"c\",\"token\":\"t\"}}", false},
+        {"{\"id\":1,\"subscribe\":{\"channel\":\"\\u0063\"}}", false},
+        {"{\"id\":1,\"connect\":{\"subs\":{}}}", false},
+        {"{\"id\":1,\"history\":{\"channel\":\"c\"}}", false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct command cmd;
+        assert_int_equal(one(cases[i].text, &cmd), 1);
+        assert_int_equal(cmd.tree == NULL, cases[i].quick);
+        assert_false(cmd.bad);
+        if (cmd.type == COMMAND_SUBSCRIBE)
+            assert_true(slice_eq(cmd.channel, SLICE("c")));
+        proto_json.command_done(&cmd);
+    }
+}
+
 static void test_batch(void **state)
 {
     struct slice frame = SLICE("{\"id\":1,\"ping\":{}}\n{\"id\":2,\"ping\":{}}\n\n{}\n");
@@ -253,13 +283,10 @@ static void test_messages_are_joined(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_each_command),
-        cmocka_unit_test(test_fields),
-        cmocka_unit_test(test_bad_fields),
-        cmocka_unit_test(test_not_the_protocol),
-        cmocka_unit_test(test_batch),
-        cmocka_unit_test(test_publications),
-        cmocka_unit_test(test_messages_are_joined),
+        cmocka_unit_test(test_each_command), cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_bad_fields),   cmocka_unit_test(test_not_the_protocol),
+        cmocka_unit_test(test_quick),        cmocka_unit_test(test_batch),
+        cmocka_unit_test(test_publications), cmocka_unit_test(test_messages_are_joined),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
