@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * hmap.h: intrusive chained hash map. The caller hashes (hash.h) and compares; the map grows to
- * one node a bucket and never shrinks. Owns only its bucket array. @thread of its owner
+ * one node a bucket, bucket by bucket, and never shrinks. Owns only its bucket array.
+ * @thread of its owner
  */
 #pragma once
 
@@ -14,7 +15,8 @@ struct hmap_node {
 
 struct hmap {
     struct hmap_node **buckets;
-    size_t mask; /* buckets - 1; 0 before the first insert */
+    size_t mask;  /* buckets - 1 when they were last a power of two; 0 before the first insert */
+    size_t split; /* those below it have had a sister since, chosen by one bit more of the hash */
     size_t count;
 };
 
@@ -23,6 +25,14 @@ void hmap_done(struct hmap *m); /* frees the buckets, not the nodes */
 void hmap_insert(struct hmap *m, struct hmap_node *n,
                  uint64_t hash);                       /* duplicates are not checked */
 void hmap_remove(struct hmap *m, struct hmap_node *n); /* must be in m */
+
+/* Of a map that has buckets. */
+static inline struct hmap_node **hmap_bucket(const struct hmap *m, uint64_t hash)
+{
+    size_t i = hash & m->mask;
+
+    return &m->buckets[i < m->split ? hash & (2 * m->mask + 1) : i];
+}
 
 /* First node of that hash, then the next one of the same hash; NULL at the end. */
 static inline struct hmap_node *hmap_same(struct hmap_node *n, uint64_t hash)
@@ -33,7 +43,7 @@ static inline struct hmap_node *hmap_same(struct hmap_node *n, uint64_t hash)
 }
 static inline struct hmap_node *hmap_first(const struct hmap *m, uint64_t hash)
 {
-    return m->buckets ? hmap_same(m->buckets[hash & m->mask], hash) : NULL;
+    return m->buckets ? hmap_same(*hmap_bucket(m, hash), hash) : NULL;
 }
 static inline struct hmap_node *hmap_next(const struct hmap_node *n)
 {
@@ -44,12 +54,12 @@ static inline struct hmap_node *hmap_next(const struct hmap_node *n)
 static inline void hmap_prefetch(const struct hmap *m, uint64_t hash)
 {
     if (m->buckets)
-        __builtin_prefetch(&m->buckets[hash & m->mask]);
+        __builtin_prefetch(hmap_bucket(m, hash));
 }
 static inline void hmap_prefetch_first(const struct hmap *m, uint64_t hash)
 {
     if (m->buckets)
-        __builtin_prefetch(m->buckets[hash & m->mask]);
+        __builtin_prefetch(*hmap_bucket(m, hash));
 }
 
 /* Walks all nodes: for (size_t i = 0; (n = hmap_walk(m, &i, n)); ) with n == NULL at first. The

@@ -63,11 +63,14 @@ static void test_many(void **state)
 
     hmap_init(&m);
     for (uint64_t i = 0; i < MANY; i++) {
+        size_t had = m.mask + m.split;
         items[i].key = i;
         hmap_insert(&m, &items[i].node, hash_u64(i));
+        assert_true(m.mask + m.split + 1 >= m.count);       /* a node a bucket … */
+        assert_true(i == 0 || m.mask + m.split <= had + 1); /* … and one more at a time */
+        assert_ptr_equal(find(&m, i / 2, hash_u64(i / 2)), &items[i / 2]);
     }
     assert_int_equal(m.count, MANY);
-    assert_true(m.mask + 1 >= MANY);
     assert_int_equal(walk(&m), MANY);
     for (uint64_t i = 0; i < MANY; i += 2)
         hmap_remove(&m, &items[i].node);
