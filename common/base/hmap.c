@@ -3,8 +3,8 @@
  * hmap.c: chains of intrusive nodes behind an array of buckets that grows by one a time (linear
  * hashing): an insert into a full map splits one bucket, so none of them waits for all the others.
  *
- * Owns the bucket array only. Invariant: every node stands in the bucket of its hash, and count nodes
- * stand in at most as many buckets as there are. @thread of its owner
+ * Owns the bucket array only. Invariant: every node stands in the bucket of its hash, and count
+ * nodes stand in at most as many buckets as there are. @thread of its owner
  */
 #include "common/base/hmap.h"
 
