@@ -111,7 +111,7 @@ static bool is_ready(struct session *s)
     return session_can_take(s);
 }
 
-/* What a client has that was written nothing of b from its chunk i on. */
+/* Where a client is that got what was before b, and b up to its chunk i. */
 static uint64_t pos_before(const struct sub *sub, const struct block *b, size_t i)
 {
     const struct tail *t = sub->ch->tail;
