@@ -25,6 +25,7 @@
 #include "edge-node/sends.h"
 #include "edge-node/shard.h"
 #include "edge-node/transport_http.h"
+#include "edge-node/transport_read.h"
 #include "edge-node/transport_tls.h"
 #include "edge-node/ws_frame.h"
 
@@ -267,34 +268,16 @@ static bool take(struct ws_conn *c, struct ws_input in)
     }
 }
 
-/* Bytes; 0: none now; -EPIPE: the end. */
-static ssize_t read_tls(struct ws_conn *c, char *p, size_t n)
+static ssize_t read_some(struct ws_conn *c, char *p, size_t n)
 {
-    int rc;
+    ssize_t rc;
 
-    ERR_clear_error();
-    rc = SSL_read(c->ssl, p, (int)n);
-    if (rc > 0)
-        return rc;
-    switch (SSL_get_error(c->ssl, rc)) {
-    case SSL_ERROR_WANT_WRITE:
-        c->read_wants_write = true;
+    if (!c->ssl)
+        return transport_read_plain(c->fd, p, n);
+    rc = transport_read_tls(c->ssl, p, n, &c->read_wants_write);
+    if (c->read_wants_write)
         lws_callback_on_writable(c->wsi);
-        return 0;
-    case SSL_ERROR_WANT_READ:
-        return 0;
-    default:
-        return -EPIPE;
-    }
-}
-
-static ssize_t read_plain(const struct ws_conn *c, char *p, size_t n)
-{
-    ssize_t rc = recv(c->fd, p, n, 0);
-
-    if (rc > 0)
-        return rc;
-    return rc < 0 && (errno == EAGAIN || errno == EINTR) ? 0 : -EPIPE;
+    return rc;
 }
 
 static void on_input(struct ev_loop *loop, struct ev_io *w, int events)
@@ -310,7 +293,7 @@ static void on_input(struct ev_loop *loop, struct ev_io *w, int events)
         return;
     }
     do { /* with TLS a whole record, at most 16 KiB: the socket does not tell of its rest */
-        n = c->ssl ? read_tls(c, bytes, sizeof(bytes)) : read_plain(c, bytes, sizeof(bytes));
+        n = read_some(c, bytes, sizeof(bytes));
         if (n < 0)
             end(c);
         else if (n > 0 && !take(c, (struct ws_input){bytes, (size_t)n}))
