@@ -38,12 +38,12 @@ static void pull_free(struct hub *h, struct pull *pull)
 
 void subs_done(struct hub *h)
 {
-    struct pull *pull;
+    struct pull *pull, *tmp;
 
-    while ((pull = list_first(&h->spare, struct pull, w.node))) {
-        list_del(&pull->w.node);
+    list_for_each_safe(pull, tmp, &h->spare, w.node)
         free(pull);
-    }
+    list_init(&h->spare);
+    h->spare_count = 0;
 }
 
 static void pull_begin(struct sub *sub)
