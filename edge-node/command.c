@@ -13,6 +13,7 @@
 #include "edge-node/auth.h"
 #include "edge-node/edge_metric.h"
 #include "edge-node/history.h"
+#include "edge-node/place.h"
 #include "edge-node/sub.h"
 
 static void answer_error(struct session *s, const struct command *cmd, int code)
@@ -40,7 +41,7 @@ static void client_id(const struct session *s, char dst[37])
 
 static void finish_connect(struct session *s)
 {
-    struct buf subs = BUF_INIT, backlog = s->backlog;
+    struct buf subs = BUF_INIT, data = BUF_INIT, backlog = s->backlog;
     char id[37];
     struct proto_connect r = {.client = id, .node = s->h->node};
     struct sub *sub;
@@ -51,9 +52,12 @@ static void finish_connect(struct session *s)
     r.ttl_s = s->user ? auth_ttl(s->user->exp_s) : -1;
     r.ping_s = s->h->conf->ping_interval / 1000;
     r.subs = buf_as_slice(&subs);
+    place_tell(s, &data);
+    r.data = buf_as_slice(&data);
     s->proto->connect(&s->out, s->connect_id, &r);
     session_dirty(s);
     buf_done(&subs);
+    buf_done(&data);
     list_for_each(sub, &s->subs, in_session)
         buf_done(&sub->pull->first);
     s->first_bytes = 0;

@@ -68,6 +68,9 @@ const struct topic_view *feed_topic(const struct feed *f, uint32_t ns_index);
  * anew. */
 bool feed_is_old_log(struct feed *f, uint32_t ns_index, const char *log, uint64_t since_ms);
 struct plog *feed_plog(const struct feed *f, uint32_t id);
+/* Of how many partitions is the one that a key leads to? 0: that isn't known (yet), or keys don't
+ * lead to one (`any`, or error 108). @thread any, also between turns */
+int32_t feed_partitions(const struct feed *f, uint32_t ns_index);
 void feed_tail(struct feed *f, int shard, struct plog *p, bool on);
 /* Asks for the page of history after pos: 0, or as PLOG_WANT_… say. Idempotent; the shard is woken
  * with the plog's bit when something came, and asks again for what it still needs: no more than

@@ -54,6 +54,7 @@ struct feed_group {
 struct topic {
     const struct namespace *ns;
     _Atomic(struct topic_view *) view;
+    _Atomic int32_t mapped; /* feed_partitions(). @thread any */
     uint64_t n;             /* the greatest seen */
     _Atomic int32_t excess; /* partitions of a log there is no room for; 0: there is. @thread any */
     char differs[96];  /* what of the workers' configuration isn't ours: was told; "" = nothing */

@@ -176,6 +176,19 @@ static void tell_excess(struct topic *t, int32_t partitions)
                   log_value(slice_of(t->ns->topic)), (int)partitions, FEED_PLOGS_MAX);
 }
 
+static void publish_view(struct topic *t, struct topic_view *v)
+{
+    bool is_mapped = v && v->map == TOPIC_MAPPED && v->partitioner != PARTITIONER_ANY;
+
+    atomic_store(&t->view, v);
+    atomic_store(&t->mapped, is_mapped ? v->partitions : 0);
+}
+
+int32_t feed_partitions(const struct feed *f, uint32_t ns_index)
+{
+    return atomic_load_explicit(&f->topics[ns_index].mapped, memory_order_relaxed);
+}
+
 /* Another log. One for which there is no room beside its forerunner ends that all the same: its
  * readers are told now, and there is room when the hash comes again. */
 static void view_replace(struct feed *f, struct topic *t, const struct topic_view *hash)
@@ -194,7 +207,7 @@ static void view_replace(struct feed *f, struct topic *t, const struct topic_vie
         return;
     }
     tell_excess(t, 0);
-    atomic_store(&t->view, v);
+    publish_view(t, v);
     if (old)
         retire_view(f, old);
     wake_all(f);
@@ -212,7 +225,7 @@ static void view_change(struct feed *f, struct topic *t, const struct topic_view
         v = view_new(hash);
         memcpy(v->was, old->was, sizeof(v->was));
         memcpy(v->plogs, old->plogs, sizeof(v->plogs[0]) * (size_t)v->partitions);
-        atomic_store(&t->view, v);
+        publish_view(t, v);
         turns_retire(f->turns, old, free);
         wake_all(f);
     }

@@ -93,6 +93,7 @@ struct proto_connect {
     int64_t ttl_s;     /* < 0: the connection does not expire */
     int64_t ping_s;    /* 0: no pings */
     struct slice subs; /* encoded by proto->sub_result, joined by the encoder's rules */
+    struct slice data; /* a JSON object for the application (place.h); empty: none */
 };
 
 struct proto_subscribe {

@@ -155,6 +155,10 @@ static void connect(struct buf *out, uint32_t id, const struct proto_connect *r)
     buf_lit(out, ",\"version\":\"fanfare " FANFARE_VERSION "\"");
     if (r->ttl_s >= 0)
         buf_printf(out, ",\"expires\":true,\"ttl\":%lld", (long long)r->ttl_s);
+    if (r->data.n) {
+        buf_lit(out, ",\"data\":");
+        buf_slice(out, r->data);
+    }
     if (r->subs.n) {
         buf_lit(out, ",\"subs\":{");
         buf_slice(out, r->subs);

@@ -71,6 +71,7 @@ void session_free(struct session *s)
     list_del(&s->in_hub);
     s->h->session_count--;
     user_free(s->user);
+    free(s->named);
     buf_done(&s->out);
     buf_done(&s->backlog);
     free(s);

@@ -44,6 +44,7 @@ struct session {
     struct list held;            /* waiters: until the connect reply is out */
     struct user *user;           /* NULL: anonymous */
     struct history_req *history; /* under way */
+    char *named;                 /* channel to place, until the connect reply (place.h) */
     struct buf backlog;          /* commands behind a connect that still waits */
     uint64_t ping_ms;            /* when the next ping is due, or the pong */
     uint32_t unanswered;         /* server-side subscriptions that the connect reply waits for */

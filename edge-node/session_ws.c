@@ -4,16 +4,18 @@
  */
 #include "edge-node/session_ws.h"
 
+#include "edge-node/place.h"
 #include "edge-node/proto.h"
 #include "edge-node/session.h"
 #include "edge-node/shard.h"
 
-static void *open_session(struct shard *sh, void *conn)
+static void *open_session(struct shard *sh, void *conn, struct slice channel)
 {
     struct session *s = session_open(&sh->hub, conn, &transport_ws, &proto_json);
 
     if (sh->hub.draining)
         session_close(s, DISCONNECT_SHUTDOWN);
+    place_ask(s, channel);
     return s;
 }
 

@@ -27,6 +27,20 @@ static int respond(struct lws *wsi, unsigned int status, const char *text)
     return lws_http_transaction_completed(wsi) ? -1 : 0;
 }
 
+struct slice transport_http_argument(struct lws *wsi, const char *name, char url[URL_MAX])
+{
+    size_t len = strlen(name);
+    int n;
+
+    for (int i = 0;; i++) {
+        n = lws_hdr_copy_fragment(wsi, url, URL_MAX, WSI_TOKEN_HTTP_URI_ARGS, i);
+        if (n < 0)
+            return (struct slice){url, 0};
+        if ((size_t)n >= len && !memcmp(url, name, len))
+            return (struct slice){url + len, (size_t)n - len};
+    }
+}
+
 int transport_http_request(struct lws *wsi, const char *path)
 {
     struct shard *sh = lws_context_user(lws_get_context(wsi));
@@ -56,12 +70,12 @@ static bool origin_is_allowed(struct lws *wsi, const struct conf_strings *allowe
     return false;
 }
 
-static bool has_argument(struct lws *wsi, const char *name, const char *value)
+static bool wants_protobuf(struct lws *wsi)
 {
-    char text[64];
-    const char *p = lws_get_urlarg_by_name(wsi, name, text, sizeof(text));
+    char url[URL_MAX];
 
-    return p && !strcmp(*p == '=' ? p + 1 : p, value);
+    return slice_eq(transport_http_argument(wsi, "format=", url), SLICE("protobuf")) ||
+           slice_eq(transport_http_argument(wsi, "cf_protocol=", url), SLICE("protobuf"));
 }
 
 int transport_http_filter(struct lws *wsi)
@@ -75,7 +89,7 @@ int transport_http_filter(struct lws *wsi)
         lws_return_http_status(wsi, HTTP_STATUS_NOT_FOUND, text);
         return -1;
     }
-    if (has_argument(wsi, "format=", "protobuf") || has_argument(wsi, "cf_protocol=", "protobuf")) {
+    if (wants_protobuf(wsi)) {
         lws_return_http_status(wsi, HTTP_STATUS_BAD_REQUEST, "this edge speaks JSON");
         return -1;
     }

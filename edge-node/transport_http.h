@@ -1,9 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * transport_http.h: what the client port answers to plain HTTP: /health/live, /health/ready, and
- * refusals to upgrade. The page's files are served by libwebsockets' mounts. @thread shard
+ * transport_http.h: what the client port answers to plain HTTP (/health/live, /health/ready, and
+ * refusals to upgrade), and what the URL of any request says. The page's files are served by
+ * libwebsockets' mounts. @thread shard
  */
 #pragma once
+
+#include "common/base/base.h"
+
+#define URL_MAX 4096 /* bytes; libwebsockets takes no longer heads */
 
 struct lws;
 
@@ -12,3 +17,6 @@ int transport_http_request(struct lws *wsi, const char *path);
 /* For LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION, before the upgrade: refuses with a status that says
  * why. */
 int transport_http_filter(struct lws *wsi);
+/* What the request's URL gives for a name ("format="), decoded, in `url`; empty: nothing. Only
+ * until its headers are dropped, which is right after the upgrade. */
+struct slice transport_http_argument(struct lws *wsi, const char *name, char url[URL_MAX]);

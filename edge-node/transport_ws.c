@@ -306,6 +306,7 @@ static void on_input(struct ev_loop *loop, struct ev_io *w, int events)
 static void established(struct lws *wsi, struct ws_conn *c)
 {
     struct shard *sh = shard_of(wsi);
+    char url[URL_MAX];
 
     lws_rx_flow_control(wsi, 0); /* it reads no more */
     c->wsi = wsi;
@@ -317,7 +318,7 @@ static void established(struct lws *wsi, struct ws_conn *c)
     if (c->ssl) /* what came in one record with the upgrade's last bytes */
         ev_feed_event(sh->loop, &c->in, EV_READ);
     shard_touch(sh);
-    c->top = sh->app->on_open(sh, c);
+    c->top = sh->app->on_open(sh, c, transport_http_argument(wsi, "channel=", url));
 }
 
 static int writeable(struct lws *wsi, struct ws_conn *c)

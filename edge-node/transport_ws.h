@@ -18,10 +18,11 @@ struct lws_protocols;
 struct shard;
 
 /* What stands above the WebSocket: the edge's sessions, or a test's echo. `conn` is for the ops of
- * transport_ws. on_close comes once, whatever was before. */
+ * transport_ws. on_close comes once, whatever was before. channel: what the URL's argument of that
+ * name says, decoded and as the client wrote it; empty: nothing. */
 struct ws_app {
     const char *path; /* where clients connect */
-    void *(*on_open)(struct shard *sh, void *conn);
+    void *(*on_open)(struct shard *sh, void *conn, struct slice channel);
     void (*on_message)(void *top, struct slice message, bool binary); /* a text is valid UTF-8 */
     void (*on_too_big)(void *top);    /* longer than frame_max: close it */
     void (*on_writable)(void *top);   /* want_writable() was asked for */

@@ -24,11 +24,11 @@ struct echo {
     void *conn;
 };
 
-static void *open_echo(struct shard *sh, void *conn)
+static void *open_echo(struct shard *sh, void *conn, struct slice channel)
 {
     struct echo *e = mem_zalloc(sizeof(*e));
 
-    (void)sh;
+    (void)sh, (void)channel;
     e->conn = conn;
     return e;
 }

@@ -12,6 +12,8 @@ import ctypes
 import socket
 import struct
 import threading
+import urllib.parse
+import zlib
 
 from .util import scaled
 
@@ -67,18 +69,24 @@ class Gate:
         with contextlib.suppress(asyncio.CancelledError):  # the test's end
             await self._lead(reader, writer)
 
+    async def _choose(self, reader):
+        """Where a newcomer is led, and what was read of it for that."""
+        return self.target, b""
+
     async def _lead(self, reader, writer):
         try:
             await self._there.wait()
             if not self.open:
                 return
-            there = await asyncio.open_connection(*self.target)
+            target, begun = await self._choose(reader)
+            there = await asyncio.open_connection(*target)
             self._writers.add(there[1])
+            there[1].write(begun)
             self._lose(writer, there[1])
             self.taken += 1
             ways = (reader, there[1], self._there), (there[0], writer, self._back)
             await asyncio.gather(*(self._pump(*way) for way in ways))
-        except OSError:
+        except (OSError, asyncio.IncompleteReadError):
             pass
         finally:
             writer.transport.abort()
@@ -134,6 +142,27 @@ class Gate:
     async def stop(self):
         self.server.close()
         self.cut(stay_open=False)
+
+
+class Balancer(Gate):
+    """Leads to one of several edges by the hash of the URL's `place`, as a balancer would; without one, to
+    the first. It looks at the request's head and at nothing else."""
+
+    def __init__(self, edges):
+        super().__init__(edges[0])
+        self.edges = edges
+        self.asked = []  # the place in each URL, None without one
+
+    def index_of(self, place):
+        return zlib.crc32(place.encode()) % len(self.edges)
+
+    async def _choose(self, reader):
+        head = await reader.readuntil(b"\r\n\r\n")
+        url = urllib.parse.urlsplit(head.split(b" ", 2)[1].decode())
+        place = urllib.parse.parse_qs(url.query).get("place", [None])[0]
+        self.asked.append(place)
+        edge = self.edges[self.index_of(place) if place else 0]
+        return ("127.0.0.1", edge.port), head
 
 
 class Way:

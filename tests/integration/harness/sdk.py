@@ -14,7 +14,7 @@ import subprocess
 
 import centrifuge
 
-from .util import REPO, WaitError, cache_dir, locked, need_program, scaled
+from .util import REPO, WaitError, cache_dir, locked, need_program, scaled, snippet
 
 SDK_DIR = REPO / "tests" / "integration" / "sdk"
 
@@ -87,6 +87,9 @@ class JsSdk(Sdk):
     async def start(self):
         where = node_modules()
         shutil.copy(SDK_DIR / "remote.mjs", where)  # packages are looked for beside the program
+        placed = snippet("docs/protocol.md", "js", "function placedClient(")
+        imports = 'import { Centrifuge } from "centrifuge";\n'
+        (where / "placed.mjs").write_text(f"{imports}{placed}\nexport {{ placedClient }};\n")
         self.process = await asyncio.create_subprocess_exec(
             need_program("node"),
             where / "remote.mjs",
@@ -109,6 +112,10 @@ class JsSdk(Sdk):
         """tokens: {"" or channel: [what getToken answers, one after the other]}."""
         self._do("tokens", tokens=tokens or {})
         self._do("create", url=url, options=options, **({"token": token} if token else {}))
+
+    async def create_placed(self, url, channel):
+        """By the document's own words: docs/protocol.md's placedClient()."""
+        self._do("create", url=url, placed=channel)
 
     async def connect(self):
         self._do("connect")
@@ -171,7 +178,7 @@ class _ClientEvents(centrifuge.ClientEventHandler):
         await self.tell({"event": "connecting", "code": ctx.code, "reason": ctx.reason})
 
     async def on_connected(self, ctx):
-        await self.tell({"event": "connected", "client": ctx.client})
+        await self.tell({"event": "connected", "client": ctx.client, "data": ctx.data})
 
     async def on_disconnected(self, ctx):
         await self.tell({"event": "disconnected", "code": ctx.code, "reason": ctx.reason})

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import pathlib
+import re
 import shutil
 import signal
 import socket
@@ -86,6 +87,13 @@ def tail(path, lines=30):
     except OSError as e:
         return f"({e})"
     return "\n".join(text.splitlines()[-lines:])
+
+
+def snippet(document, language, begin):
+    """The code block of a document that has this line's beginning in it; there must be one."""
+    blocks = re.findall(rf"^```{language}\n(.*?)^```", (REPO / document).read_text(), re.S | re.M)
+    (found,) = (b for b in blocks if any(line.startswith(begin) for line in b.splitlines()))
+    return found
 
 
 def need_program(name):

@@ -4,6 +4,7 @@
 import { createInterface } from "node:readline";
 import { Centrifuge } from "centrifuge";
 import WebSocket from "ws";
+import { placedClient } from "./placed.mjs"; // taken out of docs/protocol.md
 
 const subs = new Map();
 let client;
@@ -20,13 +21,14 @@ function token(channel) {
 const position = (p) => (p ? { offset: p.offset, epoch: p.epoch } : null);
 const pub = (p) => ({ data: p.data ?? null, offset: p.offset, tags: p.tags ?? {} });
 
-function create({ url, token: first, options = {} }) {
+function create({ url, token: first, options = {}, placed }) {
   const more = first === undefined ? {} : { token: first };
   if (tokens[""]) more.getToken = () => token("");
-  client = new Centrifuge(url, { websocket: WebSocket, minReconnectDelay: 50, maxReconnectDelay: 300, ...more, ...options });
+  const all = { websocket: WebSocket, minReconnectDelay: 50, maxReconnectDelay: 300, ...more, ...options };
+  client = placed ? placedClient(url, placed, all) : new Centrifuge(url, all);
   for (const name of ["connecting", "disconnected"])
     client.on(name, (c) => say({ event: name, code: c.code, reason: c.reason }));
-  client.on("connected", (c) => say({ event: "connected", client: c.client, node: c.node }));
+  client.on("connected", (c) => say({ event: "connected", client: c.client, data: c.data ?? null }));
   client.on("error", (c) => say({ event: "error", code: c.error.code, message: c.error.message }));
   client.on("subscribing", (c) => say({ event: "server_subscribing", channel: c.channel }));
   client.on("unsubscribed", (c) => say({ event: "server_unsubscribed", channel: c.channel }));

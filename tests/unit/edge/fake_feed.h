@@ -94,6 +94,14 @@ const struct topic_view *feed_topic(const struct feed *f, uint32_t ns_index)
     return f->views[ns_index];
 }
 
+int32_t feed_partitions(const struct feed *f, uint32_t ns_index)
+{
+    const struct topic_view *v = f->views[ns_index];
+    bool is_mapped = v && v->map == TOPIC_MAPPED && v->partitioner != PARTITIONER_ANY;
+
+    return is_mapped ? v->partitions : 0;
+}
+
 bool feed_is_old_log(struct feed *f, uint32_t ns_index, const char *log, uint64_t since_ms)
 {
     (void)since_ms;

@@ -259,6 +259,28 @@ static void test_publications(void **state)
     buf_done(&tags);
 }
 
+static void test_connect(void **state)
+{
+    struct buf out = BUF_INIT;
+    struct proto_connect r = {.client = "c1", .node = "n1", .ttl_s = -1};
+
+    (void)state;
+    proto_json.connect(&out, 1, &r);
+    r.data = SLICE("{\"place\":\"t-2\"}");
+    r.subs = SLICE("\"a\":{}");
+    r.ttl_s = 60;
+    r.ping_s = 25;
+    proto_json.connect(&out, 2, &r);
+    buf_byte(&out, '\0');
+    assert_string_equal(
+        out.p, "{\"id\":1,\"connect\":{\"client\":\"c1\",\"version\":\"fanfare " FANFARE_VERSION
+               "\",\"node\":\"n1\"}}\n"
+               "{\"id\":2,\"connect\":{\"client\":\"c1\",\"version\":\"fanfare " FANFARE_VERSION
+               "\",\"expires\":true,\"ttl\":60,\"data\":{\"place\":\"t-2\"},\"subs\":{\"a\":{}},"
+               "\"ping\":25,\"pong\":true,\"node\":\"n1\"}}");
+    buf_done(&out);
+}
+
 static void test_messages_are_joined(void **state)
 {
     struct buf out = BUF_INIT;
@@ -283,10 +305,15 @@ static void test_messages_are_joined(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_each_command), cmocka_unit_test(test_fields),
-        cmocka_unit_test(test_bad_fields),   cmocka_unit_test(test_not_the_protocol),
-        cmocka_unit_test(test_quick),        cmocka_unit_test(test_batch),
-        cmocka_unit_test(test_publications), cmocka_unit_test(test_messages_are_joined),
+        cmocka_unit_test(test_each_command),
+        cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_bad_fields),
+        cmocka_unit_test(test_not_the_protocol),
+        cmocka_unit_test(test_quick),
+        cmocka_unit_test(test_batch),
+        cmocka_unit_test(test_publications),
+        cmocka_unit_test(test_connect),
+        cmocka_unit_test(test_messages_are_joined),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
