@@ -25,6 +25,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integra
 
 # ruff: noqa: E402 (these need the path above)
 import channels
+import affinity
 import compare
 import connect
 import deep
@@ -58,6 +59,7 @@ BENCHES = {
     "slow": slow,
     "deep": deep,
     "channels": channels,
+    "affinity": affinity,
 }
 
 

@@ -10,6 +10,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "bench"))
 
 # ruff: noqa: E402 (these need the path above)
+import affinity
 import compare
 import page
 import peer_packages
@@ -202,3 +203,13 @@ def test_a_bar_may_be_made_of_parts(tmp_path):
     told["series"] = [{"bench": "latency", "key": "cpu", "title": "CPU", "y": "µs", "data": data, "x": ""}]
     plots.draw(told, tmp_path)
     assert "worker, edge" in (tmp_path / "latency-cpu.svg").read_text()
+def test_the_balancer_of_places_keeps_its_bound():
+    places = [f"t-{i % 64}" for i in range(2048)]
+    chosen = affinity.balance(places, 16)
+    assert max(chosen.count(i) for i in range(16)) <= affinity.BOUND * 2048 / 16
+    pairs = set(zip(places, chosen, strict=True))
+    assert 64 <= len(pairs) < 2 * 64  # partitions read, summed over the edges
+    assert affinity.balance(places, 1) == [0] * 2048
+def test_a_place_that_everybody_wants_is_on_all_edges():
+    chosen = affinity.balance(["t-1"] * 400, 4)
+    assert max(chosen.count(i) for i in range(4)) <= affinity.BOUND * 100 and len(set(chosen)) > 2
