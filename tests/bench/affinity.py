@@ -228,10 +228,12 @@ def measure(region, way, count, chance):
     crowd = Crowd(clients)
     try:
         time.sleep(1)  # the windows themselves, not waits for something
+        pids = [e.pid for e in edges]
         began, before = time.monotonic(), region.sent_bytes()
+        idle_cpu = cpu_seconds(region.redis.process.pid)
         time.sleep(IDLE_S)
         idle = (region.sent_bytes() - before) / (time.monotonic() - began)
-        pids = [e.pid for e in edges]
+        idle_cpu = (cpu_seconds(region.redis.process.pid) - idle_cpu) / (time.monotonic() - began)
         began, before = time.monotonic(), region.sent_bytes()
         redis_cpu, edge_cpu = cpu_seconds(region.redis.process.pid), sum(map(cpu_seconds, pids))
         records = region.produce(LOAD_S)
@@ -248,6 +250,7 @@ def measure(region, way, count, chance):
     return {
         "bytes": gone / records,
         "idle": idle / 1e3,
+        "idle_cpu": idle_cpu * 1e6,
         "redis": redis_cpu * 1e6 / records,
         "edges": edge_cpu * 1e6 / records,
         "read": read,
@@ -272,6 +275,28 @@ def compare(count, placed, loose):
     return Figure("affinity", f"egress-{count}", name, [ratio], "×", note=note)
 
 
+def constants(found):
+    """What docs/capacity.md reckons with: the difference between the ways is what more edges read."""
+    most, least = found["at random", EDGES[-1]], found["by place", EDGES[-1]]
+    one = found["at random", EDGES[0]]
+    reads = (most["read"] - least["read"]) / PARTITIONS  # of each record
+
+    def of_read(key):
+        return [(most[key] - least[key]) / reads]
+
+    def of_beacon(key, factor):
+        return [factor * (most[key] - one[key]) / (EDGES[-1] - EDGES[0]) / PARTITIONS]
+
+    rows = [
+        ("read-bytes", "bytes for a record that one more edge reads", of_read("bytes"), "B"),
+        ("read-redis", "Redis' CPU for that, alone in its reply", of_read("redis"), "µs"),
+        ("read-edge", "the edge's CPU for that", of_read("edges"), "µs"),
+        ("beacon-bytes", "the beacon, a second, edge and partition", of_beacon("idle", 1e3), "B"),
+        ("beacon-redis", "Redis' CPU for that", of_beacon("idle_cpu", 1), "µs"),
+    ]
+    return [Figure("affinity", *row) for row in rows]
+
+
 def run(options, directory):
     if options.quick:
         return []
@@ -286,7 +311,9 @@ def run(options, directory):
         nodes.finish()
         redis.remove()
     figures = [compare(n, found["by place", n], found["at random", n]) for n in EDGES]
-    return figures + [
+    return [
+        *figures,
+        *constants(found),
         line(found, "What leaves Redis for each record", "bytes", "bytes out of Redis a record"),
         line(found, "Redis' CPU for each record", "redis", "µs of Redis a record"),
         line(found, "All edges' CPU for each delivery", "edges", "µs of the edges a delivery"),
