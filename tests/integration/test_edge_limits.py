@@ -114,8 +114,9 @@ async def upgrade(edge, path, origin):
     """The status of an upgrade's answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
     writer.write(
-        f"GET {path} HTTP/1.1\r\nHost: edge\r\nOrigin: {origin}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+        f"GET {path} HTTP/1.1\r\nHost: edge\r\nOrigin: {origin}\r\nUpgrade: websocket\r\n"
+        "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
     )
     status = int((await reader.readline()).split()[1])
     writer.close()
