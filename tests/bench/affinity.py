@@ -284,15 +284,17 @@ def constants(found):
     def of_read(key):
         return [(most[key] - least[key]) / reads]
 
-    def of_beacon(key, factor):
-        return [factor * (most[key] - one[key]) / (EDGES[-1] - EDGES[0]) / PARTITIONS]
+    def of_edge(key):
+        return (most[key] - one[key]) / (EDGES[-1] - EDGES[0])
+
+    beacon = of_edge("idle") * 1e3 / PARTITIONS
 
     rows = [
         ("read-bytes", "bytes for a record that one more edge reads", of_read("bytes"), "B"),
         ("read-redis", "Redis' CPU for that, alone in its reply", of_read("redis"), "µs"),
         ("read-edge", "the edge's CPU for that", of_read("edges"), "µs"),
-        ("beacon-bytes", "the beacon, a second, edge and partition", of_beacon("idle", 1e3), "B"),
-        ("beacon-redis", "Redis' CPU for that", of_beacon("idle_cpu", 1), "µs"),
+        ("beacon-bytes", "the beacon, a second, edge and partition", [beacon], "B"),
+        ("idle-redis", "Redis' CPU a second for an edge, while nothing comes", [of_edge("idle_cpu")], "µs"),
     ]
     return [Figure("affinity", *row) for row in rows]
 

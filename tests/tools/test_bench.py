@@ -11,6 +11,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "bench")
 
 # ruff: noqa: E402 (these need the path above)
 import affinity
+import capacity
 import compare
 import page
 import peer_packages
@@ -213,3 +214,23 @@ def test_the_balancer_of_places_keeps_its_bound():
 def test_a_place_that_everybody_wants_is_on_all_edges():
     chosen = affinity.balance(["t-1"] * 400, 4)
     assert max(chosen.count(i) for i in range(4)) <= affinity.BOUND * 100 and len(set(chosen)) > 2
+
+
+def test_the_capacity_page_is_what_its_figures_say():
+    text = capacity.PAGE.read_text()
+    assert capacity.page(text) == text, "tests/bench/capacity.py writes it anew"
+
+
+def need(**plan):
+    return capacity.solve(capacity.Plan(**plan), {name: row[0] for name, row in capacity.CONSTANTS.items()})
+
+
+def test_capacity_grows_with_what_it_should():
+    least = need(users=1e5, each=1, rate=1e3)
+    assert least["edges"] == least["cells"] == 1 and least["readers"] == 1
+    assert need(users=1e6, each=1, rate=1e3)["edges"] == 4  # no more than 250,000 users on one
+    assert need(users=1e6, each=20, rate=1e3)["limit"] == "deliveries"
+    assert need(users=1e6, each=1, rate=1e3, gib=2)["limit"] == "memory"
+    assert need(users=1e6, each=0.1, rate=1e6, own=True, partitions=1024)["cells"] > 4
+    loose, placed = (need(users=1e7, each=1, rate=1e4, placed=p) for p in (False, True))
+    assert placed["readers"] < 2 < 10 < loose["readers"] and placed["redis"] < loose["redis"]
