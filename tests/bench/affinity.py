@@ -288,11 +288,13 @@ def constants(found):
         return (most[key] - one[key]) / (EDGES[-1] - EDGES[0])
 
     beacon = of_edge("idle") * 1e3 / PARTITIONS
+    append = one["redis"] - one["idle_cpu"] / CLIENTS - of_read("redis")[0]
 
     rows = [
         ("read-bytes", "bytes for a record that one more edge reads", of_read("bytes"), "B"),
-        ("read-redis", "Redis' CPU for that, alone in its reply", of_read("redis"), "µs"),
+        ("read-redis", "Redis' CPU for that", of_read("redis"), "µs"),
         ("read-edge", "the edge's CPU for that", of_read("edges"), "µs"),
+        ("append-redis", "Redis' CPU for a record appended, alone in its batch", [append], "µs"),
         ("beacon-bytes", "the beacon, a second, edge and partition", [beacon], "B"),
         ("idle-redis", "Redis' CPU a second for an edge, while nothing comes", [of_edge("idle_cpu")], "µs"),
     ]

@@ -24,7 +24,7 @@ CONSTANTS = {
     "deliver": (4.0, "µs", "edge: a record to one of many clients", "fanout/rate", lambda v: 1e6 / v),
     "alone": (8.0, "µs", "edge: a record to its channel's only client", "channels/million-delivery", None),
     "skip": (0.7, "µs", "edge: a record that it reads in bulk and nobody wants", "channels/unwanted", None),
-    "read": (25.0, "µs", "edge: a record that comes alone, with its wake-up", "affinity/read-edge", None),
+    "read": (5.9, "µs", "edge: the same, few at a time", "affinity/read-edge", None),
     "connect": (90.0, "µs", "edge: a new connection", None, None),
     "connect_tls": (900.0, "µs", "edge: the same by TLS, full handshake", "connect/tls-full-cpu", None),
     "memory": (1.75, "KiB", "edge: an idle connection", "memory/plain", None),
@@ -33,12 +33,13 @@ CONSTANTS = {
     "channel": (450.0, "B", "edge: a channel with a subscription", "channels/million-memory", None),
     "append": (1.2, "µs", "worker: a record, in bulk", "worker/rate", lambda v: 1e3 / v),
     "redis_append": (2.2, "µs", "Redis: a record appended, in bulk", None, None),
+    "redis_alone": (60.0, "µs", "Redis: a record appended alone in its batch", "affinity/append-redis", None),
     "redis_bulk": (0.7, "µs", "Redis: a record to one edge, in bulk", None, None),
-    "redis_read": (9.2, "µs", "Redis: a record to one edge, alone in a reply", "affinity/read-redis", None),
-    "envelope": (110.0, "B", "around a payload for an edge", "affinity/read-bytes", lambda v: v - 125),
-    "redis_edge": (350.0, "µs", "Redis: a second of an edge, nothing coming", "affinity/idle-redis", None),
+    "redis_read": (3.9, "µs", "Redis: the same, few at a time", "affinity/read-redis", None),
+    "envelope": (68.0, "B", "around a payload for an edge", "affinity/read-bytes", lambda v: v - 125),
+    "redis_edge": (760.0, "µs", "Redis: a second of an edge, nothing coming", "affinity/idle-redis", None),
     "redis_beacon": (0.4, "µs", "Redis: the beacon, a second, edge and partition", None, None),
-    "beacon": (165.0, "B", "the same, out of Redis", "affinity/beacon-bytes", None),
+    "beacon": (205.0, "B", "the same, out of Redis", "affinity/beacon-bytes", None),
     "frame": (130.0, "B", "around a payload for a client, its packet included", None, None),
     "spill": (1.7, "", "edges that read a partition, by place with a bound of 1.5", None, None),
 }
@@ -75,7 +76,7 @@ class Plan:
     gbit: float = 10.0
     most: float = 250e3  # users of one edge: who has to come back when it is lost
     busy: float = 0.6  # share of any of these that may be used
-    wait: float = 5e-3  # seconds that a record may wait for others on a busy way
+    wait: float = 20e-3  # seconds that a record may wait for others on a busy way
 
 
 def readers(plan, c, edges):
@@ -87,20 +88,24 @@ def readers(plan, c, edges):
 
 
 def sharing(plan, c, edges, q):
-    """How many records come in one reply: batches clock themselves, so as many as the busier of Redis and
-    an edge's feed thread makes it, but no more than come within the wait."""
+    """(records in one append, records in one reply): batches clock themselves, so as many as the busier of
+    Redis and an edge's feed thread makes it, but no more than come within the wait."""
     rate = plan.rate * q / edges  # that an edge reads
     connections = math.ceil(plan.partitions * q / edges / STREAMS)
-    most = min(BATCH, max(1, rate / connections * plan.wait))
-    spare_feed = plan.busy - rate * c["skip"] / 1e6
-    fixed = plan.rate * (c["redis_append"] + q * c["redis_bulk"])
-    fixed += polling(plan, c, edges)
-    spare_redis = plan.busy - fixed / 1e6
-    if spare_feed <= 0 or spare_redis <= 0:
-        return most
-    by_feed = rate * (c["read"] - c["skip"]) / 1e6 / spare_feed
-    by_redis = plan.rate * q * (c["redis_read"] - c["redis_bulk"]) / 1e6 / spare_redis
-    return min(most, max(1, by_feed, by_redis))
+
+    def within(records):
+        return min(BATCH, max(1, records * plan.wait))
+
+    def needed(cost, fixed):
+        spare = plan.busy - fixed / 1e6
+        return cost / 1e6 / spare if spare > 0 else math.inf
+
+    by_feed = needed(rate * (c["read"] - c["skip"]), rate * c["skip"])
+    each = c["redis_alone"] - c["redis_append"] + q * (c["redis_read"] - c["redis_bulk"])
+    fixed = plan.rate * (c["redis_append"] + q * c["redis_bulk"]) + polling(plan, c, edges)
+    by_redis = needed(plan.rate * each, fixed)
+    appended = max(1, min(within(plan.rate / plan.partitions), by_redis))
+    return appended, max(1, min(within(rate / connections), max(by_feed, by_redis)))
 
 
 def polling(plan, c, edges):
@@ -111,15 +116,17 @@ def polling(plan, c, edges):
 def feed_needs(plan, c, edges):
     """The part of one core that an edge's feed thread uses."""
     q = readers(plan, c, edges)
-    each = c["skip"] + (c["read"] - c["skip"]) / sharing(plan, c, edges, q)
+    each = c["skip"] + (c["read"] - c["skip"]) / sharing(plan, c, edges, q)[1]
     return plan.rate * q / edges * each / 1e6
 
 
 def redis_needs(plan, c, edges):
     """(the part of its one thread that Redis uses, Gbit/s out of it)"""
     q = readers(plan, c, edges)
-    read = c["redis_bulk"] + (c["redis_read"] - c["redis_bulk"]) / sharing(plan, c, edges, q)
-    cpu = plan.rate * (c["redis_append"] + q * read) + polling(plan, c, edges)
+    appended, replied = sharing(plan, c, edges, q)
+    append = c["redis_append"] + (c["redis_alone"] - c["redis_append"]) / appended
+    read = c["redis_bulk"] + (c["redis_read"] - c["redis_bulk"]) / replied
+    cpu = plan.rate * (append + q * read) + polling(plan, c, edges)
     sent = plan.rate * q * (plan.payload + c["envelope"]) + edges * plan.partitions * c["beacon"]
     return cpu / 1e6, sent * 8 / 1e9
 
@@ -168,7 +175,7 @@ def solve(plan, c):
         if not edges:
             continue
         redis, gbit = redis_needs(part, c, edges)
-        if max(redis, feed_needs(part, c, edges), gbit / plan.gbit) <= plan.busy:
+        if max(redis, feed_needs(part, c, edges), gbit / plan.gbit) <= plan.busy * 1.001:
             break
     needs = edge_needs(part, c, edges)
     q = readers(part, c, edges)
@@ -177,7 +184,7 @@ def solve(plan, c):
         "edges": cells * edges,
         "limit": max(needs, key=needs.get),
         "readers": q,
-        "per reply": sharing(part, c, edges, q),
+        "in an append": sharing(part, c, edges, q)[0],
         "redis": redis,
         "gbit": gbit,
         "worker": plan.rate * c["append"] / 1e6,
@@ -185,8 +192,8 @@ def solve(plan, c):
 
 
 MANY = {"users": 1e8, "regions": 10}
-EVENTS = MANY | {"each": 1, "rate": 1e4, "partitions": 256}
-INBOXES = MANY | {"each": 0.01, "rate": 1e6, "partitions": 4096, "own": True}
+EVENTS = MANY | {"each": 1, "rate": 1e4, "partitions": 64}
+INBOXES = MANY | {"each": 0.01, "rate": 1e6, "partitions": 1024, "own": True}
 EXAMPLES = [
     ("1 M users, 1,000 channels, a record a second each", Plan(each=1, rate=1e3)),
     ("1 M users, a channel each, a record in 10 s", Plan(each=0.1, rate=1e5, own=True)),
@@ -215,7 +222,7 @@ def example_rows(name, plan, c):
             f"{a['edges']}",
             a["limit"],
             f"{a['readers']:.1f}",
-            f"{a['per reply']:.1f}",
+            f"{a['in an append']:.1f}",
             f"{a['redis'] * 100:.0f} %",
             f"{a['gbit']:.2g}",
         ]
@@ -224,7 +231,7 @@ def example_rows(name, plan, c):
 
 def examples_table():
     c, _ = constants()
-    titles = ["load", "clients", "cells", "edges", "their limit", "edges a record", "records a reply"]
+    titles = ["load", "clients", "cells", "edges", "their limit", "edges a record", "records an append"]
     titles += ["Redis' thread", "Gbit/s"]
     rows = [f"| {' | '.join(titles)} |", "| --- " * len(titles) + "|"]
     for name, plan in EXAMPLES:
