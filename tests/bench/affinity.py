@@ -16,6 +16,7 @@ time is what can be compared, and no latency is. Not in --quick: what is measure
 
 import base64
 import collections
+import contextlib
 import hashlib
 import json
 import math
@@ -34,7 +35,7 @@ from harness.redis import RedisServer
 
 PARTITIONS, CLIENTS, BOUND = 64, 2048, 1.5
 EDGES = 1, 4, 16
-IDLE_S, LOAD_S, LATE_S = 3, 8, 20
+IDLE_S, LOAD_S, LATE_S = 2, 5, 20
 PAD = "x" * 100
 WAYS = "at random", "by place"
 KEY = base64.b64encode(b"affinity affinit").decode()
@@ -177,11 +178,11 @@ def choose(way, channels, edges, chance):
 
 
 class Region:
-    """The topic, its worker and Redis; records with a sequence number for each channel."""
+    """A topic, its worker and Redis; records with a sequence number for each channel."""
 
-    def __init__(self, nodes, redis, topics):
+    def __init__(self, nodes, redis, topics, topic, partitions):
         self.nodes, self.redis, self.topics = nodes, redis, topics
-        self.topic = topics.create("bench-affinity", partitions=PARTITIONS)
+        self.topic = topics.create(topic, partitions=partitions)
         self.namespaces = {"": {"topic": self.topic}}
         self.worker = nodes.worker(namespaces=self.namespaces)
         self.sent = {f"ch{i}": 0 for i in range(CLIENTS)}
@@ -258,6 +259,19 @@ def measure(region, way, count, chance):
     }
 
 
+@contextlib.contextmanager
+def region_of(options, directory, topic, partitions):
+    """A Region with a Redis of its own."""
+    broker, topics = options.kafka()
+    redis = RedisServer(directory / "redis").start()
+    nodes = Nodes(directory, broker, redis)
+    try:
+        yield Region(nodes, redis, topics, topic, partitions)
+    finally:
+        nodes.finish()
+        redis.remove()
+
+
 def line(found, what, key, y):
     data = {way: [(n, found[way, n][key]) for n in EDGES] for way in WAYS}
     return Series("affinity", key, what, y, data, x="edges", log_x=True)
@@ -305,15 +319,8 @@ def run(options, directory):
     if options.quick:
         return []
     chance = random.Random(17)
-    broker, topics = options.kafka()
-    redis = RedisServer(directory / "redis").start()
-    nodes = Nodes(directory, broker, redis)
-    try:
-        region = Region(nodes, redis, topics)
+    with region_of(options, directory, "bench-affinity", PARTITIONS) as region:
         found = {(way, n): measure(region, way, n, chance) for n in EDGES for way in WAYS}
-    finally:
-        nodes.finish()
-        redis.remove()
     figures = [compare(n, found["by place", n], found["at random", n]) for n in EDGES]
     return [
         *figures,

@@ -24,8 +24,8 @@ import traceback
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "integration"))
 
 # ruff: noqa: E402 (these need the path above)
-import channels
 import affinity
+import channels
 import compare
 import connect
 import deep
@@ -36,6 +36,7 @@ import latency
 import measure
 import memory
 import peers
+import predict
 import scale
 import slow
 import storm
@@ -60,6 +61,7 @@ BENCHES = {
     "deep": deep,
     "channels": channels,
     "affinity": affinity,
+    "predict": predict,
 }
 
 
