@@ -12,7 +12,6 @@ than 25 % worse than there.
 
 import argparse
 import contextlib
-import json
 import os
 import pathlib
 import shutil
@@ -32,6 +31,7 @@ import deep
 import delivery
 import fanout
 import instructions
+import kept
 import latency
 import measure
 import memory
@@ -113,14 +113,6 @@ def measure_all(names, options, directory):
     return figures, series, failed
 
 
-def write_json(path, environment, args, measured):
-    figures, series, failed = measured
-    found = {"environment": environment, "quick": args.quick, "failed": failed}
-    found["figures"] = [f.as_json() for f in figures]
-    found["series"] = [s.as_json() for s in series]
-    pathlib.Path(path).write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n")
-
-
 def verdict(args, figures, failed):
     """Prints the last line; returns the exit code."""
     if args.compare:
@@ -136,7 +128,8 @@ def main():
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.split("\n\n")[1])
     parser.add_argument("which", nargs="*", metavar="bench", help=f"{', '.join(BENCHES)} or all")
     parser.add_argument("--quick", action="store_true", help="fewer and shorter runs: under 5 min")
-    parser.add_argument("--json", metavar="FILE", help="the figures, for machines")
+    into = "the figures; in a FILE that is there, other benches' stay"
+    parser.add_argument("--json", metavar="FILE", help=into)
     parser.add_argument("--compare", metavar="OLD", help="judge by the figures of that file")
     parser.add_argument("--keep", action="store_true", help="keep logs and configurations")
     args = parser.parse_args()
@@ -159,7 +152,7 @@ def main():
             stack.callback(shutil.rmtree, directory, ignore_errors=True)
         measured = measure_all(names, Options(args, directory, stack), directory)
     if args.json:
-        write_json(args.json, environment, args, measured)
+        kept.write(args.json, environment, args.quick, (names, *measured))
     return verdict(args, measured[0], measured[2])
 
 

@@ -42,7 +42,10 @@ def text_of(bench):
 
 def section(bench, told):
     title, rest = text_of(bench)
+    run = told["runs"][bench]
+    quick = ", --quick" if run["quick"] else ""
     out = [f"## {bench}: {title}", "", rest, "", f"    ./dev bench {bench}", ""]
+    out += [f"Seen at {run['revision']} ({run['build']}; load before {run['load']}{quick}):", ""]
     out += ["| figure | seen | 95 % interval (runs) | reach | |", "| --- | --- | --- | --- | --- |"]
     figures = [f for f in told["figures"] if f["bench"] == bench]
     out += [row(f) for f in figures] + [""]
@@ -56,7 +59,7 @@ def section(bench, told):
 
 def page(told):
     out = [(HERE / "performance.head.md").read_text().rstrip(), ""]
-    out += ["Seen in one run on:", ""]
+    out += ["Seen on:", ""]
     out += [f"- {key}: {value}" for key, value in told["environment"].items()] + [""]
     out += ["![Each ratio beside its reach](performance/overview.svg)", ""]
     for bench in dict.fromkeys(f["bench"] for f in told["figures"]):

@@ -13,6 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "bench")
 import affinity
 import capacity
 import compare
+import kept
 import page
 import peer_packages
 import peers
@@ -71,6 +72,7 @@ def test_absolute_time_is_shown_but_never_fails(tmp_path, capsys):
 def test_page_says_each_figure_its_reach_and_verdict():
     told = {
         "environment": {"cores": 2},
+        "runs": {"delivery": {"revision": "abc", "build": "release", "load": "0.1", "quick": True}},
         "figures": [figure([1.25, 1.3, 1.35], reach=1.2, note="µs").as_json()],
         "series": [{"bench": "delivery", "key": "peers", "title": "Peers"}],
     }
@@ -79,6 +81,19 @@ def test_page_says_each_figure_its_reach_and_verdict():
     assert "- edge / bare: µs" in text
     assert "![Peers](performance/delivery-peers.svg)" in text
     assert "./dev bench delivery" in text
+    assert "Seen at abc (release; load before 0.1, --quick):" in text
+
+
+def test_other_benches_figures_stay_in_the_file(tmp_path):
+    path = tmp_path / "figures.json"
+    environment = {"cores": 2, "revision": "one", "build": "release", "load": "0"}
+    other = Figure("worker", "rate", "rate", [1], "k/s")
+    kept.write(path, environment, False, (["delivery", "worker"], [figure([1.0]), other], [], []))
+    kept.write(path, environment | {"revision": "two"}, True, (["delivery"], [figure([2.0])], [], []))
+    told = kept.read(path)
+    assert {f["bench"]: f["value"] for f in told["figures"]} == {"worker": 1, "delivery": 2.0}
+    assert told["runs"]["worker"]["revision"] == "one" and told["runs"]["delivery"]["revision"] == "two"
+    assert told["environment"] == {"cores": 2}
 
 
 @pytest.fixture
