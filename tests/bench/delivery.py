@@ -20,6 +20,7 @@ from harness.certificate import make_certificate
 
 CLIENTS, SIZE = 5000, 128
 REACH = 1.2
+WARM = 10  # rounds before each run
 
 
 def note_of(costs):
@@ -28,12 +29,10 @@ def note_of(costs):
 
 
 def ratio(servers, pairs, rounds, records, key, name):
-    def measure(server, sink):
-        return cost(server, sink, rounds, records)
+    def measure(server, sink, n):
+        return cost(server, sink, n, records)
 
-    for server, sink in servers.values():
-        cost(server, sink, max(2, rounds // 4), records)
-    ratios, costs = compare(servers, pairs, measure)
+    ratios, costs = compare(servers, pairs, measure, rounds, WARM)
     title = f"edge / bare, {CLIENTS} clients, {name}"
     return Figure("delivery", key, title, ratios, "×", REACH, note=note_of(costs))
 
@@ -56,11 +55,11 @@ def run(options, directory):
     pairs, rounds = (5, 20) if options.quick else (15, 100)
     plain = [
         (pairs, rounds, 1, "records-1", "one record"),
-        (pairs, max(4, rounds // 5), 10, "records-10", "ten records in a turn"),
+        (pairs, max(8, rounds // 4), 10, "records-10", "ten records in a turn"),
     ]
     over_tls = [
         (pairs, rounds // 2, 1, "tls-1", "one record, TLS 1.3"),
-        (pairs, max(4, rounds // 10), 10, "tls-10", "ten records in a turn, TLS 1.3"),
+        (pairs, max(8, rounds // 5), 10, "tls-10", "ten records in a turn, TLS 1.3"),
     ]
     tls = make_certificate(directory)
     return pair(directory / "plain", None, plain) + pair(directory / "tls", tls, over_tls)

@@ -20,14 +20,14 @@ REACH, RATE_REACH = 1.25, 200_000
 
 def paced(servers, pairs, seconds):
     """(ratios, costs) of any two servers (servers.compare()) at one record a second a channel."""
-    return compare(servers, pairs, lambda v, sink: cost_paced(v, sink, CHANNELS, seconds))
+    return compare(
+        servers, pairs, lambda v, sink, n: cost_paced(v, sink, CHANNELS, n), round(CHANNELS * seconds), 30
+    )
 
 
 def flat_out(servers, pairs, rounds):
     """(ratios, costs) as fast as it goes."""
-    for server, sink in servers.values():
-        cost_ahead(server, sink, 5, CHANNELS, AHEAD)
-    return compare(servers, pairs, lambda v, sink: cost_ahead(v, sink, rounds, CHANNELS, AHEAD))
+    return compare(servers, pairs, lambda v, sink, n: cost_ahead(v, sink, n, CHANNELS, AHEAD), rounds, 6)
 
 
 def beside_bare(key, how, seen):

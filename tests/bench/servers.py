@@ -159,9 +159,8 @@ def cost(server, sink, rounds, records):
     return (cpu_seconds(server.pid) - before) * 1e6 / (rounds * records * sink.reached)
 
 
-def cost_paced(server, sink, rate, seconds):
+def cost_paced(server, sink, rate, records):
     """The same at `rate` records a second, one at a time, with all that the server does in between."""
-    records = round(rate * seconds)
     before, due = cpu_seconds(server.pid), time.monotonic()
     for _ in range(records):
         time.sleep(max(0, due - time.monotonic()))
@@ -182,17 +181,25 @@ def cost_ahead(server, sink, rounds, records, ahead):
     return (cpu_seconds(server.pid) - before) * 1e6 / (rounds * records * sink.reached)
 
 
-def compare(servers, pairs, measure):
+def compare(servers, pairs, measure, rounds, warm):
     """(ratios of the second server's cost to the first's, all costs by name), pair by pair.
 
-    servers: {name: (server, sink)}, two of them; measure(server, sink) is the cost. Which goes first
-    alternates.
+    servers: {name: (server, sink)}, two of them; measure(server, sink, rounds) is the cost. A pair is
+    four runs of half the rounds: first, second, second, first. A server that comes after the other
+    costs up to half as much again at first (seen), so each run follows `warm` rounds that don't count,
+    and each server has one run after the other's and one after its own.
     """
     (first, one), (second, other) = servers.items()
+    half = max(1, rounds // 2)
+
+    def run(server, sink):
+        measure(server, sink, warm)
+        return measure(server, sink, half)
+
     ratios, costs = [], {first: [], second: []}
-    for i in range(pairs):
-        turns = [(first, one), (second, other)]
-        for name, (server, sink) in turns if i % 2 else turns[::-1]:
-            costs[name].append(measure(server, sink))
+    for _ in range(pairs):
+        a, b, c, d = run(*one), run(*other), run(*other), run(*one)
+        costs[first].append((a + d) / 2)
+        costs[second].append((b + c) / 2)
         ratios.append(costs[second][-1] / costs[first][-1])
     return ratios, costs
