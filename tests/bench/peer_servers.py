@@ -301,7 +301,7 @@ class Mosquitto(Peer):
 
 
 class Uws(Peer):
-    """uWebSockets in a Python process that only names channels; all of a call's records in one POST."""
+    """uWebSockets in a Python process that only names channels; all of a call's records in one message."""
 
     name, dialect = "uWebSockets", "plain"
 
@@ -315,13 +315,28 @@ class Uws(Peer):
         return f"socketify {importlib.metadata.version('socketify')}", argv, {}
 
     def connect(self):
-        self.answers = HttpAnswers(self)
-        return super().connect()
+        """By WebSocket: it would close a connection that sends no request for ten seconds."""
+        link = super().connect()
+        link.sendall(
+            b"GET /pub HTTP/1.1\r\nHost: b\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        )
+        answer = b""
+        while not answer.endswith(b"\r\n\r\n"):
+            piece = link.recv(4096)
+            if not piece:
+                raise RuntimeError("uWebSockets refused the publisher")
+            answer += piece
+        return link
 
     def send(self, records):
         lines = [f"{c} {push_text(c, offset, self.size)}" for c, offset in records]
-        self.link.sendall(post("/pub", "\n".join(lines)))
-        self.answers.take(1)
+        body = "\n".join(lines).encode()
+        # One binary frame, 8 bytes of length, masked by zeros.
+        self.link.sendall(b"\x82\xff" + len(body).to_bytes(8, "big") + bytes(4) + body)
+        answer = b""
+        while len(answer) < len(b"\x81\x02ok"):
+            answer += self.read_some()
 
 
 PEERS = (Nchan, Nats, Mosquitto, Uws)

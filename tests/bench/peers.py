@@ -20,7 +20,7 @@ What they do for it differs, and only Fanfare does all of it:
 - mosquitto: MQTT 3.1.1, QoS 0: at most once, no positions, no resume. By strace it calls poll() as often
   as send().
 - uWebSockets: a library, here by way of socketify, whose Python runs once for each connection and each
-  POST of a round. It gathers what a client gets in a turn into one send(); no history, positions, resume.
+  round published. It gathers what a client gets in a turn into one send(); no history, positions, resume.
 
 Debian's packages are unpacked into the cache, nothing is installed; a server that can't be had is left out.
 """
