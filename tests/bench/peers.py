@@ -5,8 +5,9 @@ Each server has one worker or thread on the same CPU, and takes its turns among 
 what its process uses while it takes records in and delivers them to clients of bench_sink. Two shapes:
 5,000 clients on one channel, 128 B, each record delivered before the next; and 10,000 clients, 100
 channels, 512 B, flat out: a round of one record for each channel is published when two are on their way
-at most. A turn in which a delivery is missing doesn't count, and ends that server's part. To take a
-record in costs each peer less than 0.1 µs a delivery where it has 100 subscribers (nchan: 7 µs a POST).
+at most. A turn's first rounds don't count, as a server that was idle costs more; one in which a delivery
+is missing ends that server's part. To take a record in costs each peer less than 0.1 µs a delivery
+where it has 100 subscribers (nchan: 7 µs a POST).
 
 What they do for it differs, and only Fanfare does all of it:
 
@@ -35,7 +36,8 @@ from servers import Bare, Fed, cost, cost_ahead
 
 OURS, BARE = "Fanfare", "bare epoll"
 REACH = 1.3  # nchan / edge, where a record has 100 subscribers
-AHEAD = 2  # rounds
+AHEAD = 2  # rounds on their way
+WARM, ROUNDS = 3, 8  # of a turn, of 10,000 deliveries; who was idle costs more at first
 
 # key → what is said of it, clients, channels (0: one), bytes
 SHAPES = {
@@ -82,12 +84,16 @@ class Field:
 def measured(options, directory, key):
     """{name: [µs a delivery, a value each turn]} of one shape."""
     _, clients, channels, size = SHAPES[key]
-    turns, rounds = (5, 10) if options.quick else (15, 10)
+    turns = 5 if options.quick else 15
 
-    def measure(server, sink, rounds=rounds):
+    def some(server, sink, rounds):
         if channels:
             return cost_ahead(server, sink, rounds, channels, AHEAD)
         return cost(server, sink, 2 * rounds, 1)
+
+    def measure(server, sink):
+        some(server, sink, WARM)
+        return some(server, sink, ROUNDS)
 
     with contextlib.ExitStack() as stack:
         field = Field(options, key, stack)
@@ -95,9 +101,6 @@ def measured(options, directory, key):
         field.add(OURS, lambda: Fed(directory, size, channels), clients)
         for peer in (Nchan,) if options.quick else PEERS:
             field.add(peer.name, lambda peer=peer: peer(directory, size, channels), clients)
-        field.turn(0, lambda server, sink: measure(server, sink, 3))  # warms up
-        for values in field.costs.values():
-            values.clear()
         for i in range(turns):
             field.turn(i, measure)
         return field.costs, versions(field)
