@@ -54,12 +54,12 @@ def run(options, directory):
                 found[partitions, edges] = affinity.measure(region, "at random", edges, chance)
     read = [readers(*r) * r[0] / found[r]["read"] for r in found]
     named = {"edges": "CPU of all edges", "redis": "Redis' CPU", "bytes": "bytes out of Redis"}
-    figures = [Figure("predict", "read", "partitions that edges read, predicted / seen", read, "×")]
+    figures = [Figure("predict", "read", "partitions that edges read, predicted / seen", read, "")]
     for key, name in named.items():
         title = f"{name} for a record, predicted / seen"
         seen = ", ".join(f"{p}/{e}: {found[p, e][key]:.0f}" for p, e in found)
         note = f"partitions/edges: {seen}"
-        figures.append(Figure("predict", key, title, ratios(found, key), "×", note=note))
+        figures.append(Figure("predict", key, title, ratios(found, key), "", note=note))
     data = {f"{p} partitions": [(e, found[p, e]["redis"]) for e in EDGES] for p in PARTITIONS}
     plot = Series("predict", "redis", "Redis' CPU for each record", "µs of Redis a record", data, x="edges")
     return [*figures, plot]
