@@ -63,9 +63,15 @@ files() {
     fi
 }
 
-# venv_dir [bench]: the virtual environment, one per content of requirements.txt; the benchmarks' has theirs too.
+# requirements test|bench: the files that say which Python packages that set needs.
+requirements() {
+    echo tests/integration/requirements.txt
+    [ "$1" != bench ] || echo tests/bench/requirements.txt
+}
+
+# venv_dir test|bench: that set's virtual environment, one per content of its requirements.
 venv_dir() {
+    # shellcheck disable=SC2046 # names without spaces
     printf '%s/venv-%s' "$CACHE" \
-        "$( (cat tests/integration/requirements.txt ${1:+"tests/$1/requirements.txt"} && /usr/bin/env python3 -V) |
-            sha256sum | cut -c1-12)"
+        "$( (cat $(requirements "$1") && /usr/bin/env python3 -V) | sha256sum | cut -c1-12)"
 }
