@@ -4,7 +4,7 @@
 Four shapes of load, records of 200 B in 8 partitions. CPU of worker, Redis and edge per delivery is
 compared with that of a bare pipeline (`bare_worker.c`, a Redis of its own, `bare_edge.c`: a
 compare-and-set append, XREAD, a `send()` for each subscriber; no group, no checks, no beacon, no
-index, no resume) in pairs of runs of 4 s on the same broker, with the same load and clients. Which one
+index, no resume) in pairs of runs of 3 s on the same broker, with the same load and clients. Which one
 goes first alternates.
 
 Latency runs from the moment when a record was due to the client's read, so a stall shows in full. Its
@@ -120,7 +120,7 @@ def cpu_plot(measured):
 
 
 def run(options, directory):
-    seconds, found, measured = 4, [], {}
+    seconds, found, measured = 3, [], {}
     broker, topics = options.kafka()
     with (
         pipeline.ours(directory, broker, topics, stream_bytes=pipeline.STREAM_BYTES) as (mine, _),
