@@ -1,17 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""bench scale: CPU of edges a delivery as clients grow from 1,000 to 64,000, each at the same rate.
+"""bench scale: CPU of edges a delivery as clients grow from 1,000 to 64,000.
 
 Four fleets, of 1,000, 4,000, 16,000 and 64,000 clients, stand side by side; in each, four edges of one shard
 share the clients, a channel has 100 of them, 25 at each edge, and a process counts for each edge (20,000
-descriptors are all that one may have here). A round is one record of 128 B for every channel of a fleet, so
-one for every client, and is delivered before the next is published; a run has as many rounds as make 64,000
-deliveries. Only the number of clients differs, and what of them is still in the processor's caches: the same
-fleets of four bare servers each show how much of that is the kernel's. Runs of all fleets alternate. Servers
-run on one CPU, everything else on the other.
+descriptors are all that one may have here). Records have 128 B.
+
+Paced, every channel has a record a second, evenly spread: each client gets the same, in any fleet, and all
+that an edge does in between counts. Flat out, a round is one record for every channel of a fleet, so one for
+every client, and is delivered before the next is published; a run has as many rounds as make 64,000
+deliveries. There the fewer clients are served more often, and stay in the processor's caches: the same fleets
+of four bare servers each show how much of that is the kernel's. Runs of all fleets alternate. Servers run on
+one CPU, everything else on the other.
 """
 
 import contextlib
 import statistics
+import time
 
 from figure import Figure, Series
 from measure import LOAD_CPU, SERVER_CPU, Talker, cpu_seconds, pin, tool
@@ -51,6 +55,18 @@ class Fleet:
         return (self._cpu() - before) * 1e6 / (rounds * self.clients)
 
 
+    def cost_paced(self, seconds):
+        """The same with a record a second for each channel."""
+        records, before, due = round(self.channels * seconds), self._cpu(), time.monotonic()
+        for _ in range(records):
+            time.sleep(max(0, due - time.monotonic()))
+            self.publish(1)
+            due += 1 / self.channels
+        for sink in self.sinks:
+            sink.expect(records)
+        return (self._cpu() - before) * 1e6 / (records * SUBSCRIBERS)
+
+
 class Edges(Fleet):
     """On a Redis of their own."""
 
@@ -88,26 +104,32 @@ class Bares(Fleet):
 
 def growth(key, title, of_each, reach):
     """of_each: {clients: costs} of one kind of server."""
-    ratios = [most / least for least, most in zip(of_each[FLEETS[0]], of_each[FLEETS[-1]], strict=True)]
+    least, *_, most = of_each.values()
+    ratios = [m / n for n, m in zip(least, most, strict=True)]
     seen = (f"{n} clients {statistics.median(costs):.2f}" for n, costs in of_each.items())
     note = "µs a delivery: " + ", ".join(seen)
     return Figure("scale", key, f"{title}, 64,000 clients / 1,000", ratios, "×", reach, note=note)
 
 
 def run(options, directory):
-    times = 5 if options.quick else 15
+    times, seconds = (5, 1) if options.quick else (15, 2)
+    paced = {FLEETS[0]: [], FLEETS[-1]: []}
     with contextlib.ExitStack() as stack:
-        fleets = [Edges(n, stack, directory / str(n)) for n in FLEETS] + [Bares(n, stack) for n in FLEETS]
+        edges = [Edges(n, stack, directory / str(n)) for n in FLEETS]
+        fleets = edges + [Bares(n, stack) for n in FLEETS]
         costs = {fleet.name: {n: [] for n in FLEETS} for fleet in fleets}
         for fleet in fleets:
             fleet.cost()
         for i in range(times):
+            for fleet in (edges[0], edges[-1]) if i % 2 else (edges[-1], edges[0]):
+                paced[fleet.clients].append(fleet.cost_paced(seconds))
             for fleet in fleets if i % 2 else fleets[::-1]:
                 costs[fleet.name][fleet.clients].append(fleet.cost())
     lines = {name: [(n, statistics.median(c)) for n, c in of.items()] for name, of in costs.items()}
-    title = "Clients of four servers, each at the same rate"
+    title = "Clients of four servers, flat out"
     return [
-        growth("clients", "edges", costs["Fanfare"], REACH),
-        growth("bare", "bare servers", costs["bare"], None),
+        growth("paced", "edges, a record a second each", paced, REACH),
+        growth("clients", "edges, flat out", costs["Fanfare"], REACH),
+        growth("bare", "bare servers, flat out", costs["bare"], None),
         Series("scale", "clients", title, "µs of CPU a delivery", lines, x="clients", log_x=True),
     ]
