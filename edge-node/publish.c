@@ -20,8 +20,9 @@
 
 #define PUSHES       256 /* writes that go out together */
 #define GATHER_BYTES KIB(256)
-#define AHEAD        6    /* clients whose connections are fetched; their sessions: twice as many */
-#define FRESH_KEEP   1024 /* records of a channel in a turn, usually */
+/* Clients whose connections are fetched; their sessions: twice as many. */
+#define AHEAD      ((size_t)6)
+#define FRESH_KEEP 1024 /* records of a channel in a turn, usually */
 
 /* A channel that got records in this turn; the memory of the other two stays for the next ones. */
 struct touched {
@@ -259,6 +260,7 @@ static void write_items(struct hub *h, struct session *s)
 {
     struct publish *x = h->publish;
     const struct item *first = &x->items[s->gather - 1], *it;
+    const struct hub_slot to = first->to;
     const char *bytes;
     size_t sum = 0, n = 0;
 
@@ -268,7 +270,7 @@ static void write_items(struct hub *h, struct session *s)
         n++;
     }
     if (n == 1) {
-        push(x, &first->to, first->block);
+        push(x, &to, first->block);
         return;
     }
     if (sum > (size_t)h->conf->write_max || !is_ready(s)) {
@@ -287,7 +289,7 @@ static void write_items(struct hub *h, struct session *s)
     }
     x->bytes_out += (int64_t)sum;
     x->writes++;
-    put_off(x, &(struct push){first->to, NULL}, bytes, sum);
+    put_off(x, &(struct push){to, NULL}, bytes, sum);
 }
 
 static void encode(struct hub *h, struct touched *t)

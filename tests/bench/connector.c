@@ -268,15 +268,21 @@ static void close_all(void)
     puts("closed");
 }
 
+/* "burst N HOW" or "paced N HOW RATE" */
+static void obey_run(const char *line, bool is_paced)
+{
+    char *how, *rate;
+    size_t n = strtoul(line + 6, &how, 10);
+    with_connect = !strncmp(how, " connect", 8);
+    rate = strrchr(how, ' ');
+    run(n, is_paced && rate ? strtoull(rate, NULL, 10) : 0);
+}
+
 static bool obey(const char *line)
 {
-    char how[16];
-    size_t n;
-    uint64_t rate = 0;
-    if (sscanf(line, "burst %zu %15s", &n, how) == 2 ||
-        sscanf(line, "paced %zu %15s %" SCNu64, &n, how, &rate) == 3) {
-        with_connect = strcmp(how, "connect") == 0;
-        run(n, rate);
+    bool is_paced = !strncmp(line, "paced ", 6);
+    if (is_paced || !strncmp(line, "burst ", 6)) {
+        obey_run(line, is_paced);
     } else if (!strncmp(line, "close", 5)) {
         close_all();
     } else if (!strncmp(line, "resume", 6)) {
