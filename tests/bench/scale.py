@@ -54,7 +54,6 @@ class Fleet:
                 sink.expect(self.channels)
         return (self._cpu() - before) * 1e6 / (rounds * self.clients)
 
-
     def cost_paced(self, seconds):
         """The same with a record a second for each channel."""
         records, before, due = round(self.channels * seconds), self._cpu(), time.monotonic()

@@ -99,8 +99,10 @@ class Storms:
 
     def wait_carried(self):
         wait_until(
-            lambda: self.worker.metrics().total("fanfare_worker_lag_records") == 0
-            and self.worker.metrics().total("fanfare_worker_running_partitions") == PARTITIONS,
+            lambda: (
+                self.worker.metrics().total("fanfare_worker_lag_records") == 0
+                and self.worker.metrics().total("fanfare_worker_running_partitions") == PARTITIONS
+            ),
             "the worker has appended all",
             30,
         )

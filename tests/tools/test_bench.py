@@ -212,13 +212,6 @@ def test_pooled_quantiles_are_those_of_all_samples():
     assert slow.count == 10  # pooling leaves them alone
 
 
-def test_a_bar_may_be_made_of_parts(tmp_path):
-    plots = pytest.importorskip("plots", reason="matplotlib is the page's, not the tests'")
-    data = {"Fanfare": {"worker": 1.0, "edge": 2.0}, "bare": {"worker": 0.5, "edge": 1.0}}
-    told = {"figures": [figure([1.0], reach=2).as_json()], "series": []}
-    told["series"] = [{"bench": "latency", "key": "cpu", "title": "CPU", "y": "µs", "data": data, "x": ""}]
-    plots.draw(told, tmp_path)
-    assert "worker, edge" in (tmp_path / "latency-cpu.svg").read_text()
 def test_the_balancer_of_places_keeps_its_bound():
     places = [f"t-{i % 64}" for i in range(2048)]
     chosen = affinity.balance(places, 16)
@@ -226,6 +219,8 @@ def test_the_balancer_of_places_keeps_its_bound():
     pairs = set(zip(places, chosen, strict=True))
     assert 64 <= len(pairs) < 2 * 64  # partitions read, summed over the edges
     assert affinity.balance(places, 1) == [0] * 2048
+
+
 def test_a_place_that_everybody_wants_is_on_all_edges():
     chosen = affinity.balance(["t-1"] * 400, 4)
     assert max(chosen.count(i) for i in range(4)) <= affinity.BOUND * 100 and len(set(chosen)) > 2
