@@ -7,8 +7,9 @@
  * gathered and goes out in one write. A client that can't take more is moved to its own pace
  * (sub_lag).
  *
- * A client costs one system call and the few lines of memory that session.h and the transport keep
- * together; they are fetched while others are written to.
+ * Writes go out PUSHES at a time (write_many); blocks of several chunks one by one. A client costs
+ * the few lines of memory that session.h and the transport keep together; they are fetched while
+ * others are written to.
  */
 #include "edge-node/publish.h"
 

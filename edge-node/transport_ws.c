@@ -18,7 +18,6 @@
 #include <sys/socket.h>
 
 #include <libwebsockets.h>
-#include <openssl/err.h>
 #include <openssl/ssl.h>
 
 #include "edge-node/edge_conf.h"
