@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """Figures of this run beside those of another: what `--compare` prints and judges.
 
-Judged are figures that don't depend on the machine's speed (ratios and instruction counts): one that is
-more than WORSE times the old one fails. Absolute times are shown only.
+Judged are figures that don't depend on the machine's speed (ratios and instruction counts): one fails if
+all of its 95 % interval is more than WORSE times the old median. Of a run with few pairs that is the
+whole spread, so noise doesn't fail it, and what got that much slower does. Absolute times are shown only.
 """
 
 import json
 import pathlib
+
+from figure import median_interval
 
 WORSE = 1.25
 
@@ -16,14 +19,19 @@ def load(path):
     return {(f["bench"], f["key"]): f for f in told["figures"]}
 
 
-def change(old, figure):
+def change(before, value, at_least):
     """How many times as bad as before; under 1 is better."""
-    if old["value"] == figure.value:
+    if before == value:
         return 1.0
-    if not old["value"] or not figure.value:
+    if not before or not value:
         return float("inf")
-    ratio = figure.value / old["value"]
-    return 1 / ratio if figure.at_least else ratio
+    return before / value if at_least else value / before
+
+
+def is_worse(before, figure):
+    low, high = median_interval(figure.values)
+    best = high if figure.at_least else low
+    return figure.is_relative and change(before, best, figure.at_least) > WORSE
 
 
 def compare(old_path, figures):
@@ -34,13 +42,12 @@ def compare(old_path, figures):
         if not before:
             print(f"{figure.bench:<9} {figure.name:<52} new")
             continue
-        times = change(before, figure)
-        verdict = ""
-        if figure.is_relative and times > WORSE:
+        before, verdict = before["value"], ""
+        if is_worse(before, figure):
             verdict = f"WORSE than {WORSE} times the old one"
             worse.append(figure)
         print(
-            f"{figure.bench:<9} {figure.name:<52} {before['value']:>9.4g} → {figure.value:<9.4g}"
-            f" {figure.unit:<6} {times:5.2f} times {verdict}"
+            f"{figure.bench:<9} {figure.name:<52} {before:>9.4g} → {figure.value:<9.4g}"
+            f" {figure.unit:<6} {change(before, figure.value, figure.at_least):5.2f} times {verdict}"
         )
     return worse
