@@ -38,6 +38,7 @@ struct reader {
     char *topic;
     struct part *parts;
     int32_t part_count;
+    bool is_reading;
     struct truth *truth;
     struct buf in;
 };
@@ -106,7 +107,20 @@ static int64_t high_of(struct reader *rd, int32_t p)
     return high;
 }
 
-static void begin(struct reader *rd)
+/* Reads on from where each partition stands. */
+static void read_on(struct reader *rd)
+{
+    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(rd->part_count);
+    for (int32_t p = 0; p < rd->part_count; p++)
+        rd_kafka_topic_partition_list_add(list, rd->topic, p)->offset = rd->parts[p].next;
+    rd_kafka_resp_err_t err = rd_kafka_assign(rd->rk, list);
+    if (err)
+        fail("assign", rd_kafka_err2str(err));
+    rd_kafka_topic_partition_list_destroy(list);
+    rd->is_reading = true;
+}
+
+static void begin(struct reader *rd, bool later)
 {
     char why[512];
     conf_set(rd, "group.id", "fanfare-loadgen-oracle"); /* demanded by the library, never joined */
@@ -114,6 +128,8 @@ static void begin(struct reader *rd)
     conf_set(rd, "enable.partition.eof", "true");
     conf_set(rd, "isolation.level", "read_committed");
     conf_set(rd, "auto.offset.reset", "error");
+    /* A broker answers a connection's requests one by one: high_of() waits behind a fetch. */
+    conf_set(rd, "fetch.wait.max.ms", "100");
     rd->rk = rd_kafka_new(RD_KAFKA_CONSUMER, rd->conf, why, sizeof why);
     if (!rd->rk)
         fail("kafka", why);
@@ -121,16 +137,12 @@ static void begin(struct reader *rd)
     rd_kafka_poll_set_consumer(rd->rk);
     rd->part_count = partitions_of(rd);
     rd->parts = mem_zalloc((size_t)rd->part_count * sizeof *rd->parts);
-    rd_kafka_topic_partition_list_t *list = rd_kafka_topic_partition_list_new(rd->part_count);
     for (int32_t p = 0; p < rd->part_count; p++) {
         rd->parts[p] = (struct part){high_of(rd, p), -1};
         truth_begin(rd->truth, p, (uint64_t)rd->parts[p].next);
-        rd_kafka_topic_partition_list_add(list, rd->topic, p)->offset = rd->parts[p].next;
     }
-    rd_kafka_resp_err_t err = rd_kafka_assign(rd->rk, list);
-    if (err)
-        fail("assign", rd_kafka_err2str(err));
-    rd_kafka_topic_partition_list_destroy(list);
+    if (!later)
+        read_on(rd);
     answer("ready", "");
 }
 
@@ -215,6 +227,8 @@ static void stop(struct reader *rd, const char *path)
         rd->parts[p].end = high_of(rd, p);
         truth_end(rd->truth, p, (uint64_t)rd->parts[p].end);
     }
+    if (!rd->is_reading)
+        read_on(rd);
     while (!is_at_end(rd)) {
         clock_gettime(CLOCK_MONOTONIC, &now);
         if (now.tv_sec > until)
@@ -255,7 +269,7 @@ static void line(struct reader *rd, const char *word, char *rest)
     } else if (!strcmp(word, "channel")) {
         truth_watch(rd->truth, slice_of(rest));
     } else if (!strcmp(word, "begin") && rd->topic && !rd->rk) {
-        begin(rd);
+        begin(rd, !strcmp(rest, "later"));
     } else if (!strcmp(word, "stop") && rd->rk) {
         stop(rd, rest);
     } else if (!strcmp(word, "judge")) {

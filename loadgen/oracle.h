@@ -4,7 +4,8 @@
  *
  * Lines on its stdin (secrets never stand on a command line):
  *   kafka NAME=VALUE     a librdkafka property      topic NAME      channel KEY (a record key)
- *   begin                → "ready", once it stands at the end of every partition and reads on
+ *   begin [later]        → "ready", once it stands at the end of every partition and reads on;
+ *                          later: reads from there at "stop"
  *   stop FILE            → "stopped RECORDS": it has read up to where the log ended when asked;
  *                          has each channel's last position, a line each, in their order (0 = none)
  *   judge FILE           a delivery log (dlog.h); after "stop"

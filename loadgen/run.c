@@ -68,7 +68,7 @@ static int oracle_begin(struct run *r)
     oracle_say(&r->oracle, "topic %s\n", r->st->conf.topic);
     for (uint32_t i = 0; i < r->st->channel_count; i++)
         oracle_say(&r->oracle, "channel %s\n", r->st->keys[i]);
-    oracle_say(&r->oracle, "begin\n");
+    oracle_say(&r->oracle, r->st->conf.read_later ? "begin later\n" : "begin\n");
     struct slice text;
     return hear(r, &text);
 }

@@ -35,8 +35,9 @@ def fake(kafka, topic):
         edge.__exit__()
 
 
-def test_a_clean_run(loadgen, fake):
-    r = loadgen.run(fake().url, **{"pids.self": os.getpid()})
+@pytest.mark.parametrize("read_later", ["false", "true"])
+def test_a_clean_run(loadgen, fake, read_later):
+    r = loadgen.run(fake().url, read_later=read_later, **{"pids.self": os.getpid()})
     assert r.code == 0, r.out + r.err
     assert r.verdict["clean"] is True
     assert r.verdict["records"] == 360  # 200 a second for 1.8 s
@@ -50,7 +51,10 @@ def test_a_clean_run(loadgen, fake):
     assert "verdict     clean: 360 records, 3600 deliveries" in r.out
 
 
-@pytest.mark.parametrize(("args", "settings"), [(["--drop-one"], {}), ([], {"drop_one": "true"})])
+@pytest.mark.parametrize(
+    ("args", "settings"),
+    [(["--drop-one"], {}), ([], {"drop_one": "true", "read_later": "true"})],
+)
 def test_the_oracle_sees_one_dropped_record(loadgen, fake, args, settings):
     r = loadgen.run(fake().url, args=args, verdict_only="true", **settings)
     assert r.code == 1, r.out + r.err
