@@ -41,9 +41,9 @@ import scale
 import slow
 import storm
 import worker
+from broker import HardBroker
 from figure import Figure, Series
 
-from harness.kafka import Broker
 from harness.topics import Topics
 
 BENCHES = {
@@ -81,7 +81,7 @@ class Options:
     def kafka(self):
         """(broker, topics): one broker for all benches, started when the first one asks."""
         if not self._kafka:
-            broker = Broker(self._directory / "kafka").start()
+            broker = HardBroker(self._directory / "kafka").start()
             self._stack.callback(broker.kill)
             topics = Topics(broker.bootstrap)
             topics.create("fanfare.logs", partitions=1)

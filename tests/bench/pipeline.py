@@ -26,12 +26,16 @@ WARM_UP_S = 1
 
 @dataclasses.dataclass(frozen=True)
 class Shape:
-    """A load: records/s, spread over the channels; each client subscribes to one."""
+    """A load: records/s, spread over the channels; each client subscribes to one.
+
+    linger_ms: of the producer, whose own default is 5
+    """
 
     key: str
     rate: int
     channels: int
     clients: int
+    linger_ms: int = 0
 
     @property
     def text(self):
@@ -98,6 +102,7 @@ def _watch(load, floor):
     for line in load.stderr:
         said.append(line)
         if "event=ready" in line:
+            floor.hear()  # it is as quick to begin as the clients are
             time.sleep(WARM_UP_S)  # the window itself, not a wait for something
             floor.tell("reset")
     load.wait()
@@ -110,9 +115,11 @@ def load(directory, broker, pipeline, shape, seconds):
     settings = {
         "edges": pipeline.url,
         "kafka.bootstrap.servers": broker.bootstrap,
+        "kafka.linger.ms": shape.linger_ms,
         "topic": pipeline.topic,
         "channels": shape.channels,
         "clients": shape.clients,
+        "connect_rate": 4000,
         "subscriptions": 1,
         "rate": shape.rate,
         "payload": 200,
@@ -120,13 +127,13 @@ def load(directory, broker, pipeline, shape, seconds):
         "duration": f"{seconds}s",
         "json": report,
         "buckets": "true",
+        "read_later": "true",
         "dir": directory,
     } | {f"pids.{name}": pid for name, pid in pipeline.pids.items()}
     argv = [str(loadgen())]
     for name, value in settings.items():
         argv += ["--set", f"{name}={value}"]
     with Talker(tool("floor"), broker.bootstrap, pipeline.topic) as floor:
-        floor.hear()
         with subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
             said = _watch(process, floor)
         if process.returncode != 0:
