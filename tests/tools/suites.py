@@ -33,10 +33,12 @@ SUITES = {
     "autobahn": ("script", ["tests/autobahn/run.sh"], 600),
     "model": ("script", ["tests/model/run.py"], 600),
     "chaos": ("pytest", ["tests/chaos/test_*.py"], 2700),
+    "bench": ("script", ["tests/bench/ci.sh"], 900),
 }
 SHORT = "chaos"  # unless it is named (or --all or -k is given), only its rows marked `short`
 ROWS_HEAD = "fault, clients, records, missing/duplicate/disorder/told, resumed, longest pause"
 TSAN_SUITES = ["unit", "integration"]
+CI_ONLY = "bench"  # unless it is named: a machine that does other things beside gets other figures
 SLOWER = {"asan": 3, "tsan": 6}  # what a wait is multiplied by
 
 
@@ -244,6 +246,14 @@ def coverage(build):
         print("coverage: none (gcovr: " + (done.stderr.strip().splitlines() or ["no data"])[-1] + ")")
 
 
+def chosen_by_default(preset):
+    if preset == "tsan":
+        return TSAN_SUITES
+    if preset == "debug" and os.environ.get("CI"):
+        return list(SUITES)
+    return [s for s in SUITES if s != CI_ONLY]
+
+
 def main():
     parser = argparse.ArgumentParser(prog="dev test", description="runs the test suites")
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=", ".join(SUITES))
@@ -271,7 +281,7 @@ def main():
     opts.build = os.environ["FANFARE_BUILD"]
     opts.scale = SLOWER.get(opts.preset, 1) * float(os.environ.get("FANFARE_TIMEOUT_SCALE", "1"))
     opts.env = {"FANFARE_TIMEOUT_SCALE": str(opts.scale)}
-    chosen = opts.suites or (TSAN_SUITES if opts.preset == "tsan" else list(SUITES))
+    chosen = opts.suites or chosen_by_default(opts.preset)
     if opts.preset == "debug":
         for old in Path(opts.build).rglob("*.gcda"):
             old.unlink()

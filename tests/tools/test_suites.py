@@ -126,3 +126,12 @@ def test_fewer_than_the_minimum_fails(opts, tmp_path, monkeypatch, capsys):
     assert "the committed minimum is 3" in capsys.readouterr().out
     opts.k = "some"
     assert suites.run_suite("house", opts).failed == 0
+
+
+def test_benches_run_in_ci_or_when_they_are_named(monkeypatch):
+    monkeypatch.delenv("CI", raising=False)
+    assert "bench" not in suites.chosen_by_default("debug")
+    monkeypatch.setenv("CI", "true")
+    assert suites.chosen_by_default("debug") == list(suites.SUITES)
+    assert "bench" not in suites.chosen_by_default("asan")
+    assert suites.chosen_by_default("tsan") == ["unit", "integration"]
