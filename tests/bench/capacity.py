@@ -3,7 +3,7 @@
 """How large a cluster must be: the formula of docs/capacity.md, with the constants that ./dev bench measured.
 
     capacity.py                          writes that page's tables anew, of docs/performance/figures.json
-    capacity.py users=1e6 each=1 …       what such a cluster needs (the fields of Plan)
+    capacity.py users=1e6 each=1 …       what such a cluster needs; --help lists what can be given
 
 A constant whose figure isn't in figures.json is the one written here; the page says which are.
 """
@@ -25,7 +25,8 @@ CONSTANTS = {
     "alone": (8.0, "µs", "edge: a record to its channel's only client", "channels/million-delivery", None),
     "skip": (0.7, "µs", "edge: a record that it reads in bulk and nobody wants", "channels/unwanted", None),
     "read": (5.9, "µs", "edge: the same, few at a time", "affinity/read-edge", None),
-    "connect": (90.0, "µs", "edge: a new connection", None, None),
+    "deliver_tls": (3.8, "µs", "edge: what TLS adds to a delivery", None, None),
+    "connect": (37.0, "µs", "edge: a new connection", "connect/ready-cpu", None),
     "connect_tls": (900.0, "µs", "edge: the same by TLS, full handshake", "connect/tls-full-cpu", None),
     "memory": (1.75, "KiB", "edge: an idle connection", "memory/plain", None),
     "memory_tls": (16.0, "KiB", "edge: an idle connection by TLS", "memory/tls", None),
@@ -36,7 +37,7 @@ CONSTANTS = {
     "redis_alone": (60.0, "µs", "Redis: a record appended alone in its batch", "affinity/append-redis", None),
     "redis_bulk": (0.7, "µs", "Redis: a record to one edge, in bulk", None, None),
     "redis_read": (3.9, "µs", "Redis: the same, few at a time", "affinity/read-redis", None),
-    "envelope": (68.0, "B", "around a payload for an edge", "affinity/read-bytes", lambda v: v - 125),
+    "envelope": (68.0, "B", "around a payload for an edge", "affinity/read-bytes", lambda v: v - 115),
     "redis_edge": (760.0, "µs", "Redis: a second of an edge, nothing coming", "affinity/idle-redis", None),
     "redis_beacon": (0.4, "µs", "Redis: the beacon, a second, edge and partition", None, None),
     "beacon": (205.0, "B", "the same, out of Redis", "affinity/beacon-bytes", None),
@@ -58,25 +59,30 @@ def constants():
     return values, measured
 
 
+def given(default, what):
+    """A field of Plan, with what --help and the page say of it."""
+    return dataclasses.field(default=default, metadata={"what": what})
+
+
 @dataclasses.dataclass
 class Plan:
-    users: float = 1e6  # connected, in all regions
-    each: float = 1.0  # records a second that a user gets
-    rate: float = 1e3  # records a second, of all topics: each region carries all of them
-    channels: float = 1.0  # of a user
-    own: bool = False  # a channel has one user
-    payload: float = 200.0  # bytes
-    partitions: int = 64
-    regions: int = 1
-    placed: bool = False
-    tls: bool = False
-    life: float = 3600.0  # seconds that a connection lasts
-    cores: float = 4.0  # of an edge …
-    gib: float = 16.0
-    gbit: float = 10.0
-    most: float = 250e3  # users of one edge: who has to come back when it is lost
-    busy: float = 0.6  # share of any of these that may be used
-    wait: float = 20e-3  # seconds that a record may wait for others on a busy way
+    users: float = given(1e6, "clients connected at a time, in all regions")
+    each: float = given(1.0, "records a second that a user gets")
+    rate: float = given(1e3, "records a second, of all topics: each region carries all of them")
+    channels: float = given(1.0, "channels of a user")
+    own: bool = given(False, "a channel has one user")
+    payload: float = given(200.0, "bytes of a record")
+    partitions: int = given(64, "of all topics")
+    regions: int = given(1, "over which the users are spread evenly")
+    placed: bool = given(False, "clients are led to edges by place")
+    tls: bool = given(False, "edges end it")
+    life: float = given(3600.0, "seconds that a connection lasts")
+    cores: float = given(4.0, "of an edge")
+    gib: float = given(16.0, "memory of an edge, its kernel's part included")
+    gbit: float = given(10.0, "network of an edge, and of Redis")
+    most: float = given(250e3, "users of one edge: who comes back at once when it is lost")
+    busy: float = given(0.6, "share of any of these that may be used")
+    wait: float = given(20e-3, "seconds that a record may wait for others where it is busy")
 
 
 def readers(plan, c, edges):
@@ -133,7 +139,8 @@ def redis_needs(plan, c, edges):
 
 def edge_needs(plan, c, edges):
     """What all edges use, in edges of this kind, by resource."""
-    deliver = plan.users * plan.each * c["alone" if plan.own else "deliver"]
+    deliver = c["alone" if plan.own else "deliver"] + (c["deliver_tls"] if plan.tls else 0)
+    deliver *= plan.users * plan.each
     connect = plan.users / plan.life * c["connect_tls" if plan.tls else "connect"]
     kept = plan.users * (c["memory_tls" if plan.tls else "memory"] + c["socket"]) * 1024
     kept += plan.users * plan.channels * c["channel"]
@@ -239,7 +246,42 @@ def examples_table():
     return "\n".join(rows)
 
 
-TABLES = {"constants": constants_table, "examples": examples_table}
+def inputs_table():
+    rows = ["| input | default | what |", "| --- | --- | --- |"]
+    for f in dataclasses.fields(Plan):
+        default = f.default if not isinstance(f.default, bool) else "no"
+        default = default if isinstance(default, str) else f"{default:,.10g}"
+        rows.append(f"| `{f.name}` | {default} | {f.metadata['what']} |")
+    return "\n".join(rows)
+
+
+def checked_table():
+    """The least and the most of bench predict's runs."""
+    told = json.loads(FIGURES.read_text())["figures"]
+    rows = ["| | predicted / seen |", "| --- | --- |"]
+    for f in told:
+        if f["bench"] == "predict":
+            what = f["name"].removesuffix(", predicted / seen")
+            rows.append(f"| {what} | {min(f['values']):.2f} to {max(f['values']):.2f} |")
+    return "\n".join(rows)
+
+
+TABLES = {
+    "inputs": inputs_table,
+    "constants": constants_table,
+    "examples": examples_table,
+    "checked": checked_table,
+}
+ANSWERS = {
+    "cells": "cells of a region: each one a Redis with its workers and edges",
+    "edges": "edges of a region, in all its cells",
+    "limit": "what decides how many edges",
+    "readers": "edges that read a record",
+    "in an append": "records that share an append",
+    "redis": "of its one core, what a Redis uses",
+    "gbit": "Gbit/s out of a Redis",
+    "worker": "cores that a region's workers use together",
+}
 
 
 def page(text):
@@ -254,21 +296,30 @@ def page(text):
 
 
 def plan_of(words):
-    types = {f.name: type(f.default) for f in dataclasses.fields(Plan)}
-    given = dict(word.split("=", 1) for word in words)
-
-    def read(name, text):
-        return text in ("1", "true", "yes") if types[name] is bool else types[name](float(text))
-
-    return Plan(**{name: read(name, text) for name, text in given.items()})
+    fields = {f.name: type(f.default) for f in dataclasses.fields(Plan)}
+    found = {}
+    for word in words:
+        name, _, text = word.partition("=")
+        if name not in fields:
+            sys.exit(f"capacity.py: no such input: {word} (--help lists them)")
+        try:
+            is_yes = text in ("1", "true", "yes")
+            found[name] = is_yes if fields[name] is bool else fields[name](float(text))
+        except ValueError:
+            sys.exit(f"capacity.py: {word}: a number, such as 1e6, is expected")
+    return Plan(**found)
 
 
 def main():
-    if len(sys.argv) == 1:
+    words = sys.argv[1:]
+    if {"-h", "--help"} & set(words):
+        print(__doc__, inputs_table(), sep="\n")
+    elif not words:
         PAGE.write_text(page(PAGE.read_text()))
-        return
-    for name, value in solve(plan_of(sys.argv[1:]), constants()[0]).items():
-        print(f"{name}: {value if isinstance(value, (str, int)) else f'{value:.3g}'}")
+    else:
+        for name, value in solve(plan_of(words), constants()[0]).items():
+            text = value if isinstance(value, (str, int)) else f"{value:.3g}"
+            print(f"{text:>10}  {ANSWERS[name]}")
 
 
 if __name__ == "__main__":

@@ -117,9 +117,11 @@ def plain(directory, pairs, seconds):
     finally:
         fed.close()
         bare.close()
+    ready_cpu = [c.cpu for c in came["ready"]]
     return [
         ratio("upgraded", "storm: edge / bare, until the upgrade", came["upgraded"], came["bare"], REACH),
         ratio("ready", "storm: edge until the connect reply / bare", came["ready"], came["bare"], REACH),
+        Figure("connect", "ready-cpu", "storm: CPU a client, until the connect reply", ready_cpu, "µs"),
         wait("p99", f"p99 until the connect reply, {RATE} clients/s", paced, P99_REACH_MS),
     ], {
         "bare, upgrade": cpu_of(came["bare"]),

@@ -2,6 +2,7 @@
 """The benchmarks' own arithmetic: the interval of a median, what counts as met and as worse, the page."""
 
 import json
+import os
 import pathlib
 import sys
 
@@ -235,7 +236,7 @@ def test_a_place_that_everybody_wants_is_on_all_edges():
 
 def test_the_capacity_page_is_what_its_figures_say():
     text = capacity.PAGE.read_text()
-    assert capacity.page(text) == text, "tests/bench/capacity.py writes it anew"
+    assert capacity.page(text) == text, "./dev bench page writes it anew"
 
 
 def need(**plan):
@@ -251,3 +252,14 @@ def test_capacity_grows_with_what_it_should():
     assert need(users=1e6, each=0.1, rate=1e6, own=True, partitions=1024)["cells"] > 4
     loose, placed = (need(users=1e7, each=1, rate=1e4, placed=p) for p in (False, True))
     assert placed["readers"] < 2 < 10 < loose["readers"] and placed["redis"] < loose["redis"]
+    assert need(users=1e6, each=20, tls=True)["edges"] > need(users=1e6, each=20)["edges"]
+
+
+def test_the_capacity_script_runs_by_its_path_and_says_what_it_cannot_read():
+    assert os.access(capacity.__file__, os.X_OK)  # so the page calls it
+    plan = capacity.plan_of(["users=2e6", "placed=yes", "partitions=256"])
+    assert (plan.users, plan.placed, plan.partitions) == (2e6, True, 256)
+    for wrong in ("user=1", "users", "users=many"):
+        with pytest.raises(SystemExit, match=wrong):
+            capacity.plan_of([wrong])
+    assert set(need()) == set(capacity.ANSWERS)
