@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""bench affinity: what leaves Redis for each record, with clients placed by partition and at random.
+"""bench affinity: what leaves Redis for each record, with clients led to edges by partition and at random.
 
 2,048 clients with a channel each, over 64 partitions of one topic; a record a second for each channel,
 through Kafka and a worker; 1, 4 and 16 edges of one shard. Either each client is at an edge chosen at
-random, or at the one that a balancer chooses by the place that the client's connect reply told before:
-the bench is that balancer (rendezvous hashing, and no edge over 1.5 times the mean of those who have
-come so far, which is HAProxy's bound). Each client must get each record of its channel, once and in
-order.
+random, or at the one that a balancer chooses by the [place](protocol.md#placement) that the client's
+connect reply told before. The bench is that balancer (rendezvous hashing, and no edge over 1.5 times
+the mean of those who have come so far, which is HAProxy's bound). Each client must get each record of
+its channel, once and in order.
 
 Bytes are those of Redis' INFO (total_net_output_bytes), less what it sends in the same time when no
 records come (each edge follows the beacon): that is a line of its own. CPU is all of it. The reference

@@ -172,8 +172,8 @@ def million(directory):
         churns = [crowd.churn() for _ in range(3)]
         kept = (rss_bytes(crowd.pid) - connected) / channels
         costs = [crowd.cost(2 * CLIENTS, BATCH) for _ in range(7)]
-    note = f"{kept:.0f} after all were ended and begun anew three times"
-    first = f"with its share of connecting, the first time {subscribed * 1e6 / channels:.2f}"
+    note = f"{kept:.0f} B after all were ended and begun anew three times"
+    first = f"with its share of connecting, the first time {subscribed * 1e6 / channels:.2f} µs"
     return [
         Figure("channels", "million-memory", "a channel with a subscription", [memory], "B", note=note),
         Figure("channels", "million-churn", "an unsubscribe and a subscribe", churns, "µs", note=first),

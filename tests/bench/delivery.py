@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""bench delivery: CPU of one shard a delivery against a bare epoll + send() server, in pairs.
+"""bench delivery: CPU a delivery of an edge of one shard, beside a bare epoll + send() server.
 
-5,000 clients on one channel, 128 B of payload; both servers send the same bytes. Each round publishes
-one record, or ten at once, and waits until every client has all of it, so nothing is queued, on either
-side. The edge is fed through Redis by bench_feeder, and its threads' whole CPU counts. The bare server
-frames once and calls send() for each client; ten records are one frame to it, as to the edge's clients.
-It has no subscriptions, pings, cursors or slow clients, and does not read from Redis.
+A shard is a thread that holds clients. 5,000 clients on one channel, 128 B of payload; both servers
+send the same bytes. Each round publishes one record, or ten at once, and waits until every client has
+all of it, so nothing is queued, on either side. The edge is fed through Redis by bench_feeder, and its
+threads' whole CPU counts. The bare server frames once and calls send() for each client; ten records are
+one frame to it, as to the edge's clients. It has no subscriptions, pings, cursors or slow clients, and
+does not read from Redis.
 
 Over TLS 1.3, with the same cipher, the bare server calls OpenSSL's SSL_write() for each client.
 Servers run on one CPU, everything else on the other.

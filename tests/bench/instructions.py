@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """bench instructions: user instructions a delivery, of all threads, counted by callgrind.
 
-500 clients on one channel, 128 B of payload, one record a turn and ten. The server runs under
-valgrind; what it does before the measured rounds is not counted, what its threads do within them is,
-all of it: reading from Redis, its timers, encoding. The same of the bare server shows how good a
-reference it is. The kernel's part of a delivery, most of it, is not in these figures: they say what is
-ours, and hardly move from run to run.
+500 clients on one channel, 128 B of payload; one record or ten in a turn, which is one round of a
+server's loop. The server runs under valgrind. All that its threads do while records are delivered
+counts: reading from Redis, timers, encoding. What they do before doesn't. The bare server is counted in
+the same way, to show how good a reference it is. The kernel's part of a delivery, most of it, is not in
+these figures: they say what is ours, and hardly move from run to run.
 """
 
 import re

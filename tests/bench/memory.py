@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """bench memory: resident bytes of an edge a connection, at 10,000 that sent their connect command.
 
-Plain, and over TLS 1.3. All that an edge of one shard grew by counts, the tables of its libraries included,
-once it is calm again; the kernel's share of a socket is not in it. The reach is 2,000 and 16,000 bytes.
-What is left of it after all have gone is shown.
+Plain, and over TLS 1.3. All that an edge of one shard has grown by counts, the tables of its libraries
+included, once nobody comes or goes any more. What the kernel needs for a socket, some 4 KiB, is not in it.
+The reach is 2,000 and 16,000 bytes. The figures of what is left say how much of it the edge still holds, a
+connection, after all have gone.
 """
 
 import time

@@ -4,10 +4,10 @@
 Each server has one worker or thread on the same CPU, and takes its turns among the others; counted is
 what its process uses while it takes records in and delivers them to clients of bench_sink. Two shapes:
 5,000 clients on one channel, 128 B, each record delivered before the next; and 10,000 clients, 100
-channels, 512 B, flat out: a round of one record for each channel is published when two are on their way
-at most. A turn's first rounds don't count, as a server that was idle costs more; one in which a delivery
-is missing ends that server's part. To take a record in costs each peer less than 0.1 µs a delivery
-where it has 100 subscribers (nchan: 7 µs a POST).
+channels, 512 B, flat out: a round is one record for each channel, and the next one is published as soon
+as no more than two are still on their way. A server's first rounds in a turn don't count, as it was
+idle before and costs more then. One that leaves out a delivery is left out itself. To take a record in
+costs each peer less than 0.1 µs a delivery where it has 100 subscribers (nchan: 7 µs a POST).
 
 What they do for it differs, and only Fanfare does all of it:
 
@@ -24,6 +24,7 @@ What they do for it differs, and only Fanfare does all of it:
   round published. It gathers what a client gets in a turn into one send(); no history, positions, resume.
 
 Debian's packages are unpacked into the cache, nothing is installed; a server that can't be had is left out.
+With --quick nchan is the only one of the others.
 """
 
 import contextlib

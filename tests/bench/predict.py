@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""bench predict: what docs/capacity.md's formula predicts of runs with 1, 2 and 4 edges, 1 to 64 partitions.
+"""bench predict: what the formula for capacity makes of runs with 1, 2 and 4 edges, 1 to 64 partitions.
 
 2,048 clients with a channel each, placed at random, and a record a second for each channel, as in affinity.
 Two runs, of 64 partitions with one edge and with four, give the constants: a delivery, a record that one more
-edge reads, a record appended, an edge that idles. The formula then predicts the other seven runs: how many
-edges read a record, what their CPU is, and Redis' CPU and bytes. A figure is predicted / measured, a value
-for each run. One machine carries all of it, at a load that leaves it time: records come alone, so it is the
-formula's form that is checked here, not its batches under load. Not in --quick.
+edge reads, a record appended, an edge that idles. [The formula](capacity.md#the-formula) then predicts the
+other seven runs: how many edges read a record, what their CPU is, and Redis' CPU and bytes. A figure is
+predicted / measured, a value for each run. One machine carries all of it, at a load that leaves it time:
+records come alone, so it is the formula's form that is checked here, not its batches under load. Not in
+--quick.
 """
 
 import random
@@ -53,12 +54,16 @@ def run(options, directory):
             for edges in EDGES:
                 found[partitions, edges] = affinity.measure(region, "at random", edges, chance)
     read = [readers(*r) * r[0] / found[r]["read"] for r in found]
-    named = {"edges": "CPU of all edges", "redis": "Redis' CPU", "bytes": "bytes out of Redis"}
+    named = {
+        "edges": ("CPU of all edges", "µs"),
+        "redis": ("Redis' CPU", "µs"),
+        "bytes": ("bytes out of Redis", "B"),
+    }
     figures = [Figure("predict", "read", "partitions that edges read, predicted / seen", read, "")]
-    for key, name in named.items():
+    for key, (name, unit) in named.items():
         title = f"{name} for a record, predicted / seen"
         seen = ", ".join(f"{p}/{e}: {found[p, e][key]:.0f}" for p, e in found)
-        note = f"partitions/edges: {seen}"
+        note = f"seen, in {unit}, by partitions/edges: {seen}"
         figures.append(Figure("predict", key, title, ratios(found, key), "", note=note))
     data = {f"{p} partitions": [(e, found[p, e]["redis"]) for e in EDGES] for p in PARTITIONS}
     plot = Series("predict", "redis", "Redis' CPU for each record", "µs of Redis a record", data, x="edges")
