@@ -4,6 +4,8 @@
 
     page.py [--check]     --check: fails if the page is not what the JSON says (lint; no plots)
 
+`./dev bench page` calls it with the benches' own Python, which has matplotlib.
+
 Each section's text is its bench's docstring, so that what is said of a measurement stands beside it.
 """
 
@@ -44,7 +46,7 @@ def section(bench, told):
     title, rest = text_of(bench)
     run = told["runs"][bench]
     quick = ", --quick" if run["quick"] else ""
-    out = [f"## {bench}: {title}", "", rest, "", f"    ./dev bench {bench}", ""]
+    out = [f"## {bench}: {title.rstrip('.')}", "", rest, "", f"    ./dev bench {bench}", ""]
     out += [f"Seen at {run['revision']} ({run['build']}; load before {run['load']}{quick}):", ""]
     out += ["| figure | seen | 95 % interval (runs) | reach | |", "| --- | --- | --- | --- | --- |"]
     figures = [f for f in told["figures"] if f["bench"] == bench]
@@ -61,7 +63,7 @@ def page(told):
     out = [(HERE / "performance.head.md").read_text().rstrip(), ""]
     out += ["Seen on:", ""]
     out += [f"- {key}: {value}" for key, value in told["environment"].items()] + [""]
-    out += ["![Each ratio beside its reach](performance/overview.svg)", ""]
+    out += ["![Each figure beside its reach](performance/overview.svg)", ""]
     for bench in dict.fromkeys(f["bench"] for f in told["figures"]):
         out += section(bench, told)
     return "\n".join(out).rstrip() + "\n"
@@ -75,7 +77,7 @@ def main():
     text = page(told)
     if args.check:
         if PAGE.read_text() != text:
-            sys.exit("docs/performance.md differs from docs/performance/figures.json: tests/bench/page.py")
+            sys.exit("docs/performance.md isn't what figures and benches' texts say: ./dev bench page")
         return
     PAGE.write_text(text)
     import plots  # noqa: PLC0415 (matplotlib: lint's check does without)
