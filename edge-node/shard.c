@@ -245,7 +245,7 @@ static void *run(void *arg)
         sh->sends = sends_new();
     if (sh->conf->io_uring && !sh->sends)
         log_info("io_uring_unavailable",
-                 " why=%s hint=\"nothing is wrong: a write takes a little more time\"",
+                 " why=%s hint=\"nothing is wrong, but a delivery takes half as much CPU again\"",
                  log_value(slice_of(strerror(errno))));
     ev_run(sh->loop, 0);
     return NULL;
