@@ -254,8 +254,7 @@ static void try_now(struct hub *h, struct waiter *w)
         return;
     }
     if (q->foreign || (q->epoch[0] && strcmp(q->epoch, q->w.ch->tail->p->log) != 0)) {
-        if (q->foreign ||
-            feed_is_old_log(h->feed, w->ch->ns->index, q->epoch, w->due_ms - ANSWER_MS))
+        if (q->foreign || waiter_is_of_old_log(w, q->epoch))
             fail(q, ERROR_UNRECOVERABLE_POSITION);
         else
             waiter_move(w, &h->waiting);

@@ -312,6 +312,13 @@ void waiter_answered(struct waiter *w)
     list_del(&w->due_node);
 }
 
+bool waiter_is_of_old_log(const struct waiter *w, const char *log)
+{
+    uint64_t asked_ms = w->due_ms - ANSWER_MS;
+
+    return feed_is_old_log(w->ch->h->feed, w->ch->ns->index, log, asked_ms);
+}
+
 void waiter_move(struct waiter *w, struct list *to)
 {
     list_move_tail(to, &w->node);

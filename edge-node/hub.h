@@ -235,6 +235,9 @@ void hub_older_forget(struct channel *ch); /* ch ends */
 void waiter_init(struct waiter *w, struct session *s, struct channel *ch); /* in no list */
 void waiter_owed(struct waiter *w);                                        /* todo, answer owed */
 void waiter_answered(struct waiter *w);
+/* Whose answer is owed: is `log`, which isn't its channel's, surely an older one? False: that may
+ * be known in a later tick, so it goes to hub->waiting. */
+bool waiter_is_of_old_log(const struct waiter *w, const char *log);
 void waiter_move(struct waiter *w, struct list *to);
 void waiter_drop(struct waiter *w);    /* out of every list */
 void waiter_put_off(struct waiter *w); /* to the next turn, which comes at once */

@@ -130,12 +130,12 @@ bool sub_is_of_log(const struct sub *sub)
 
 /* Its epoch may be that of a log which another edge knows already, and this one not yet: told now,
  * its client would be sent back to the log before, and told again. */
-static bool may_be_newer(const struct hub *h, const struct sub *sub)
+static bool may_be_newer(const struct sub *sub)
 {
     const struct pull *p = sub->pull;
 
     return p->recover && !p->foreign && !sub_is_of_log(sub) &&
-           !feed_is_old_log(h->feed, sub->ch->ns->index, p->epoch, p->w.due_ms - ANSWER_MS);
+           !waiter_is_of_old_log(&p->w, p->epoch);
 }
 
 static bool beacon_is_fresh(const struct hub *h, const struct plog *p)
@@ -226,7 +226,7 @@ static bool begin(struct hub *h, struct sub *sub)
         answer(sub, false, 0);
         return true;
     }
-    if (may_be_newer(h, sub)) {
+    if (may_be_newer(sub)) {
         waiter_move(&sub->pull->w, &h->waiting);
         return false;
     }
@@ -293,7 +293,7 @@ void sub_expire(struct hub *h, struct waiter *w)
     struct tail *t = sub->ch->tail;
     bool server = sub->server;
 
-    if (!t || !t->ready || may_be_newer(h, sub) || !(sub_is_of_log(sub) || sub_wants_latest(sub)))
+    if (!t || !t->ready || may_be_newer(sub) || !(sub_is_of_log(sub) || sub_wants_latest(sub)))
         fail(sub, ERROR_INTERNAL, NULL);
     else if (!take_cursor(sub) || sub->pull->pos <= t->cursor)
         expire_behind(h, sub);
