@@ -16,23 +16,22 @@
  * With TLS 1.3 a handshake is full, or resumed by ticket; RESUMED counts what the server accepted.
  * @thread main
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/base/buf.h"
 #include "common/base/clock.h"
+#include "common/runtime/proc.h"
 
 #include "loadgen/hist.h"
 #include "loadgen/wsframe.h"
+#include "tests/bench/sink_socket.h"
 #include "tests/bench/sink_tls.h"
 
 #define IN_FLIGHT 64
@@ -121,9 +120,7 @@ static void ask_upgrade(struct client *c)
 {
     c->stage = UPGRADING;
     want(c, EPOLLIN);
-    send_all(c, SLICE("GET /connection/websocket HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\n"
-                      "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"));
+    send_all(c, SLICE(SINK_UPGRADE));
 }
 
 static void handshake(struct client *c)
@@ -199,14 +196,8 @@ static void on_event(struct client *c)
 static void come(uint64_t due_ns)
 {
     struct client *c = &clients[opened++];
-    int one = 1;
-    *c = (struct client){.due_ns = due_ns, .stage = CONNECTING};
-    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (c->fd < 0)
-        die("socket");
-    (void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (connect(c->fd, (const struct sockaddr *)&server, sizeof server) && errno != EINPROGRESS)
-        die("connect");
+
+    *c = (struct client){.due_ns = due_ns, .stage = CONNECTING, .fd = sink_connect(&server)};
     want(c, EPOLLOUT);
 }
 
@@ -297,18 +288,10 @@ static bool obey(const char *line)
 
 int main(int argc, char **argv)
 {
-    char *colon = argc > 1 ? strrchr(argv[1], ':') : NULL, line[64];
-    struct rlimit rl;
-    if (!colon)
+    char line[64];
+    if (argc < 2 || !sink_address(argv[1], &server))
         return 2;
-    *colon = 0;
-    server = (struct sockaddr_in){.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)strtol(colon + 1, NULL, 10)),
-                                  .sin_addr.s_addr = inet_addr(argv[1])};
-    if (getrlimit(RLIMIT_NOFILE, &rl) == 0) {
-        rl.rlim_cur = rl.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &rl);
-    }
+    proc_raise_fd_limit();
     with_tls = argc > 2;
     ep = epoll_create1(EPOLL_CLOEXEC);
     puts("ready");

@@ -14,7 +14,6 @@
  *   quit
  * BYTES are those of the connections, with TLS those it carried. @thread main
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -23,11 +22,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
+#include "common/runtime/proc.h"
+
+#include "tests/bench/sink_socket.h"
 #include "tests/bench/sink_talk.h"
 #include "tests/bench/sink_tls.h"
 
@@ -83,9 +84,7 @@ static void send_upgrade(struct sinker *s)
     struct buf out = BUF_INIT;
     buf_lit(&out, "GET ");
     talk->path(&s->client, &out);
-    buf_lit(&out, " HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\n"
-                  "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                  "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n");
+    buf_lit(&out, SINK_HEADERS);
     if (talk->protocol)
         buf_printf(&out, "Sec-WebSocket-Protocol: %s\r\n", talk->protocol);
     buf_lit(&out, "\r\n");
@@ -347,13 +346,8 @@ static bool understand(int argc, char **argv)
     if (argc < at + 3 || argc > at + 4)
         return false;
     talk = talk_find(argv[at]);
-    char *colon = strrchr(argv[at + 1], ':');
-    if (!talk || !colon)
+    if (!talk || !sink_address(argv[at + 1], &server))
         return false;
-    *colon = 0;
-    server = (struct sockaddr_in){.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)strtol(colon + 1, NULL, 10)),
-                                  .sin_addr.s_addr = inet_addr(argv[at + 1])};
     want = strtoul(argv[at + 2], NULL, 10);
     return want > 0 && (argc == at + 3 || name_channels(argv[at + 3]));
 }
@@ -371,11 +365,7 @@ int main(int argc, char **argv)
 {
     if (!understand(argc, argv))
         return 2;
-    struct rlimit rl;
-    if (getrlimit(RLIMIT_NOFILE, &rl) == 0) {
-        rl.rlim_cur = rl.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &rl);
-    }
+    proc_raise_fd_limit();
     sinkers = mem_zalloc(want * sizeof *sinkers);
     rx = mem_alloc(RX_BYTES);
     ep = epoll_create1(EPOLL_CLOEXEC);

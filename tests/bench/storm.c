@@ -16,25 +16,23 @@
  *   live  → "live N P50 P99 MAX" in µs, of the publications since the last such line
  *   quit
  * WRONG counts clients that got a record twice, out of order, or not exactly COUNT. @thread main
- * length: one program, one file, as each tool here
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <inttypes.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/base/buf.h"
 #include "common/base/clock.h"
+#include "common/runtime/proc.h"
 
 #include "loadgen/wsframe.h"
+#include "tests/bench/sink_socket.h"
 
 #define RX_BYTES    KIB(256)
 #define DELAY_MIN   500 /* the SDK's: min + random(0 … min * 2^step), at most max */
@@ -76,14 +74,8 @@ static bool is_live(const struct client *c)
 static void come(struct client *c)
 {
     struct epoll_event e = {.events = EPOLLOUT, .data.ptr = c};
-    int one = 1;
     c->wait_ms = 0;
-    c->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (c->fd < 0)
-        die("socket");
-    (void)setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (connect(c->fd, (const struct sockaddr *)&server, sizeof server) && errno != EINPROGRESS)
-        die("connect");
+    c->fd = sink_connect(&server);
     if (epoll_ctl(ep, EPOLL_CTL_ADD, c->fd, &e))
         die("epoll_ctl");
 }
@@ -129,9 +121,7 @@ static void connected(struct client *c)
     struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
     if (epoll_ctl(ep, EPOLL_CTL_MOD, c->fd, &e))
         die("epoll_ctl");
-    send_all(c, SLICE("GET /connection/websocket HTTP/1.1\r\nHost: bench\r\nUpgrade: websocket\r\n"
-                      "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
-                      "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"));
+    send_all(c, SLICE(SINK_UPGRADE));
 }
 
 static void opened(struct client *c)
@@ -380,20 +370,11 @@ static void obey(void)
 
 int main(int argc, char **argv)
 {
-    char *colon = argc == 3 || argc == 4 ? strrchr(argv[1], ':') : NULL;
-    struct rlimit rl;
-    if (!colon)
+    if (argc < 3 || argc > 4 || !sink_address(argv[1], &server))
         return 2;
-    *colon = 0;
     if (argc == 4)
         prefix = argv[3];
-    server = (struct sockaddr_in){.sin_family = AF_INET,
-                                  .sin_port = htons((uint16_t)strtol(colon + 1, NULL, 10)),
-                                  .sin_addr.s_addr = inet_addr(argv[1])};
-    if (getrlimit(RLIMIT_NOFILE, &rl) == 0) {
-        rl.rlim_cur = rl.rlim_max;
-        (void)setrlimit(RLIMIT_NOFILE, &rl);
-    }
+    proc_raise_fd_limit();
     live = total = strtoul(argv[2], NULL, 10);
     clients = mem_zalloc((live + 20000) * sizeof *clients);
     latencies = mem_alloc(LATENCY_MAX * sizeof *latencies);
