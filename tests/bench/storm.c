@@ -319,9 +319,10 @@ static void storm(char *words)
         come(&clients[i]);
     while (is_done < n && clock_mono_ms() < until) {
         turn(20);
-        if (clock_mono_ms() - looked >= 20)
-            come_again();
+        if (clock_mono_ms() - looked < 20)
+            continue;
         looked = clock_mono_ms();
+        come_again();
     }
     for (size_t i = live; i < total; i++) {
         told += clients[i].told;
