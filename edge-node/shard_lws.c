@@ -22,16 +22,15 @@
 #include "edge-node/shard.h"
 #include "edge-node/transport_ws.h"
 
-#define ROOM 1024 /* descriptors that a context must have to give */
-
-static const uint64_t limits[] = {4096, 16384, 65536, 262144, UINT64_MAX};
+#define ROOM      1024 /* descriptors that a context must have to give */
+#define TABLE_MIN 2048 /* to look through one that is shorter costs next to nothing */
 
 struct shard_lws {
     struct {
         uint64_t limit; /* its descriptors are below */
         struct lws_context *lws;
         struct lws_vhost *vhost;
-    } v[ARRAY_LEN(limits)];
+    } v[SHARD_LWS_TABLES];
     size_t n;
 };
 
@@ -121,19 +120,30 @@ static uint64_t next_fd(const struct shard *sh)
     return fd < 0 ? 0 : (uint64_t)fd;
 }
 
+size_t shard_lws_tables(uint64_t most, uint64_t ret[SHARD_LWS_TABLES])
+{
+    size_t n = 1;
+
+    while (n < SHARD_LWS_TABLES && most >> 2 * n >= TABLE_MIN)
+        n++;
+    for (size_t i = 0; i < n; i++)
+        ret[i] = most >> 2 * (n - 1 - i);
+    return n;
+}
+
 int shard_lws_init(struct shard *sh, struct shard_lws **ret, char *why, size_t why_size)
 {
     struct shard_lws *l = mem_zalloc(sizeof(*l));
-    uint64_t most = proc_fd_limit(), limit = 0, used = next_fd(sh);
+    uint64_t most = proc_fd_limit(), limits[SHARD_LWS_TABLES], used = next_fd(sh);
+    size_t n = shard_lws_tables(most, limits);
     int rc = 0;
 
     lws_set_log_level(LLL_ERR, on_lws_log);
-    for (size_t i = 0; rc == 0 && limit < most; i++) {
-        limit = limits[i] < most ? limits[i] : most;
-        if (limit < most && limit < used + ROOM) /* with very many shards */
+    for (size_t i = 0; rc == 0 && i < n; i++) {
+        if (i + 1 < n && limits[i] < used + ROOM) /* with very many shards */
             continue;
-        proc_set_fd_limit(limit);
-        l->v[l->n].limit = limit;
+        proc_set_fd_limit(limits[i]);
+        l->v[l->n].limit = limits[i];
         rc = make_one(sh, &l->v[l->n].lws, &l->v[l->n].vhost, why, why_size);
         l->n += l->v[l->n].lws != NULL;
     }

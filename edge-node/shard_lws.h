@@ -4,8 +4,9 @@
  *
  * More than one: when libwebsockets 4.1 closes a plain connection it looks through a table with a
  * place for each descriptor that the process might have, which takes a millisecond where that is a
- * million. So there are contexts for small, greater and any descriptors; a table that is looked
- * through is at most four times as long as there are descriptors in use.
+ * million. So there are contexts for small, greater and any descriptors, as many as the limit of
+ * open files is worth; a table that is looked through is at most four times as long as there are
+ * descriptors in use, or a short one.
  *
  * shard_lws_init and _done in main, one shard after the other; the rest @thread shard
  */
@@ -15,6 +16,12 @@
 
 struct shard;
 struct shard_lws;
+
+#define SHARD_LWS_TABLES 5 /* at most */
+
+/* The lengths of their tables, where a process may have `most` descriptors: shortest first, each a
+ * quarter of the next, the last for all. Returns how many. @thread any */
+size_t shard_lws_tables(uint64_t most, uint64_t ret[SHARD_LWS_TABLES]);
 
 /* 0 with *ret, or -1 with why (TLS files that can't be read, …). Lowers this process' limit of open
  * files for a moment. */
