@@ -45,6 +45,14 @@ struct attach_plan attach_decide(const struct attach_facts *f)
     return plan;
 }
 
+/* A second apart; and not in the tick of commits and of all else that comes each second. */
+bool attach_check_is_due(uint64_t beat, uint32_t topic, int32_t partition)
+{
+    uint64_t turns = ATTACH_CHECK_BEATS / 4, turn = beat / 4;
+
+    return beat % 4 == 2 && turn % turns == (topic + (uint32_t)partition) % turns;
+}
+
 bool attach_lasts(uint64_t *since, bool seen, uint64_t now, uint64_t limit_ms)
 {
     if (!seen) {

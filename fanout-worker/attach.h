@@ -47,6 +47,12 @@ struct attach_plan {
 
 struct attach_plan attach_decide(const struct attach_facts *f);
 
+/* Beats of the pump in which each running partition is checked once. */
+#define ATTACH_CHECK_BEATS 20
+/* Is it this one's turn? A fifth of a topic's partitions each time, so that what the checks read
+ * from Kafka once more, seconds of records, doesn't come all at once. */
+bool attach_check_is_due(uint64_t beat, uint32_t topic, int32_t partition);
+
 /* How long a wrong sight must last before it is believed. */
 #define ATTACH_BEYOND_MS  2000
 #define ATTACH_SMALLER_MS 10000

@@ -36,7 +36,8 @@ void part_check(struct part *p)
     struct history_point acked = {p->ap.acked, p->ap.acked_fp, p->ap.has_fp};
     struct history_job *j;
 
-    if (p->state != PART_RUN || p->check_asked || p->anchor.pos == 0)
+    if (p->state != PART_RUN || p->check_asked || p->anchor.pos == 0 ||
+        !attach_check_is_due(p->pu->beat, p->id.topic, p->id.partition))
         return;
     if (attach_place(p->anchor.pos, p->low, (int64_t)p->anchor.pos) == CHECK_GONE) {
         p->anchor.pos = 0; /* retention took it; the next append gives another */

@@ -167,7 +167,7 @@ struct history_job *part_job(const struct part *p, enum history_kind kind);
 
 /* part_check.c */
 void part_doubt(struct part *p);
-void part_check(struct part *p);
+void part_check(struct part *p); /* in each beat: its turn comes */
 void part_on_check(struct part *p, const struct history_job *j);
 void part_idle_check(struct part *p);
 

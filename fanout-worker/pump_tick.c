@@ -112,8 +112,7 @@ void pump_on_tick(struct ev_loop *loop, ev_timer *w, int events)
         pump_source_round(pu, true);
         pump_status(pu);
     }
-    if (pu->beat % 20 == 0) {
+    if (pu->beat % 20 == 0)
         commit_all(pu);
-        pump_each_part(pu, part_check);
-    }
+    pump_each_part(pu, part_check);
 }

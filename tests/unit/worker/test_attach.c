@@ -114,6 +114,34 @@ static void test_lasts(void **state)
     assert_true(attach_lasts(&since, true, 11000, 2000));
 }
 
+/* Each partition once in so many beats, and never many of them in one. */
+static void test_checks_are_spread(void **state)
+{
+    enum {
+        PARTITIONS = 64,
+        TOPICS = 3
+    };
+    unsigned of[TOPICS][PARTITIONS] = {0};
+
+    (void)state;
+    for (uint64_t beat = 1000; beat < 1000 + ATTACH_CHECK_BEATS; beat++) {
+        unsigned now = 0, due;
+
+        for (uint32_t t = 0; t < TOPICS; t++) {
+            for (int32_t p = 0; p < PARTITIONS; p++) {
+                due = attach_check_is_due(beat, t, p);
+                of[t][p] += due;
+                now += due;
+                assert_int_equal(due, attach_check_is_due(beat + ATTACH_CHECK_BEATS, t, p));
+            }
+        }
+        assert_true(now <= TOPICS * PARTITIONS / 5 + TOPICS);
+    }
+    for (uint32_t t = 0; t < TOPICS; t++)
+        for (int32_t p = 0; p < PARTITIONS; p++)
+            assert_int_equal(of[t][p], 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -122,6 +150,7 @@ int main(void)
         cmocka_unit_test(test_retention_overtook),
         cmocka_unit_test(test_absent_stream_checks_the_commit),
         cmocka_unit_test(test_lasts),
+        cmocka_unit_test(test_checks_are_spread),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
