@@ -6,10 +6,10 @@ memory (plog), in Redis only (an edge that just started), or in Kafka only (deep
 worker). Each client must get its 60 records, each once and in order. While they come, 100 live clients
 get a record a second each; their latency is compared with that before the storm.
 
-Figures: the time until the last of 10,000 clients has all; Redis' CPU for that storm; the live clients'
-99th percentile in it. Below the table, Redis' and the worker's CPU as the clients double, and the 99th
-percentile before the storm. What the live records cost in the same time is taken off the CPU, by what they
-cost before: where a storm costs next to nothing, what is left may be a little below zero.
+Figures: the time until the last of 10,000 clients has all; Redis' CPU meanwhile; the live clients' 99th
+percentile in it. Below the table, Redis' and the worker's CPU as the clients double, and the 99th percentile
+before the storm. CPU is all of it, with what the live records and the beacon take: a moment without a storm
+tells how much they take then, but not within one, where they come in fewer and greater batches.
 """
 
 import threading
@@ -134,21 +134,21 @@ class Storms:
             done = clients.ask(f"storm {n} {log} {STORM_MS} {CHANNELS} {at}").split()
             cpu = spent(pids, before)
             within = live.ask("live").split()
-        # Without what the live records cost meanwhile.
-        cpu = {k: v - calm[k] * int(done[3]) / 1000 / CALM_S for k, v in cpu.items()}
-        before = first
-        return Result(n, done, before, within, cpu)
+        return Result(n, done, (first, within), (cpu, calm))
 
 
 class Result:
-    def __init__(self, n, done, before, within, cpu):
+    def __init__(self, n, done, live, cpu):
         _, arrived, pubs, ms, self.refused, told, wrong = done
-        self.n, self.seconds, self.cpu = n, int(ms) / 1000, cpu
-        self.before, self.within = (int(x[3]) / 1000 for x in (before, within))
+        self.n, self.seconds = n, int(ms) / 1000
+        self.cpu, calm = cpu
+        self.calm = {k: v * self.seconds / CALM_S for k, v in calm.items()}  # in as long a time
+        before, within = live
+        self.before, self.within = (int(x[3]) / 1000 for x in live)
         self.text = (
             f"{n} clients: {arrived} have all in {ms} ms, {pubs} publications, refused {self.refused}, "
-            f"told {told}, wrong {wrong}; CPU s: "
-            + ", ".join(f"{k} {v:.3f}" for k, v in cpu.items())
+            f"told {told}, wrong {wrong}; CPU s (without a storm): "
+            + ", ".join(f"{k} {v:.3f} ({self.calm[k]:.3f})" for k, v in self.cpu.items())
             + f"; live p50/p99/max ms before {text(before)}, within {text(within)}"
         )
         if int(arrived) != n or int(told) or int(wrong):
@@ -166,9 +166,10 @@ def text(live):
 def figures(source, results):
     last = results[-1]
     cpu = ", ".join(f"{r.n}: {r.cpu['redis'] * 1000:.0f}/{r.cpu['worker'] * 1000:.0f}" for r in results)
-    note = f"Redis/worker ms {cpu}"
+    without = f"{last.calm['redis'] * 1000:.0f}/{last.calm['worker'] * 1000:.0f}"
+    note = f"Redis/worker ms {cpu}; in as long a time without a storm {without}"
     name = f"from {source}:"
-    redis_ms, redis_name = last.cpu["redis"] * 1000, f"{name} Redis CPU for {last.n} clients"
+    redis_ms, redis_name = last.cpu["redis"] * 1000, f"{name} Redis CPU while {last.n} clients come"
     before = f"before the storm {last.before:.1f} ms"
     return [
         Figure("storm", f"{source}-time", f"{name} {last.n} clients have all", [last.seconds], "s", 10),
