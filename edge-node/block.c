@@ -66,8 +66,6 @@ void block_encode(struct block *b, const struct block_how *how, const struct rec
     size_t i = 0;
 
     b->bytes.n = b->n = b->size = 0;
-    b->first = recs->v[0]->pos;
-    b->last = recs->v[recs->n - 1]->pos;
     while (i < recs->n) {
         size_t payload = b->bytes.n + how->tr->head_max;
         *chunk_add(b) = (struct chunk){0};

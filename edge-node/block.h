@@ -25,8 +25,7 @@ struct block {
     struct buf message; /* scratch */
     struct chunk *chunks;
     size_t n, cap;
-    uint64_t first, last; /* positions */
-    size_t size;          /* of all chunks */
+    size_t size; /* of all chunks */
 };
 
 struct block_how {

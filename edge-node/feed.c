@@ -197,7 +197,7 @@ static void tidy_plog(struct feed *f, struct plog *p, uint64_t now)
         turns_retire(f->turns, p, retire_plog);
         return;
     } else if (state == PLOG_READY && p->idle_ms && p->idle_ms + IDLE_KEEP_MS < now) {
-        feed_tail_remove(f, p);
+        feed_tail_remove(p);
         plog_stop(p, f->turns);
         if (feed_is_tailed(p)) /* somebody came at this very moment */
             feed_start_plog(f, p);
@@ -350,8 +350,8 @@ void feed_stop(struct feed *f)
 
 void feed_free(struct feed *f)
 {
-    must(turns_reclaim(f->turns) ==
-         0); /* the shards sleep; what still points at plogs goes first */
+    /* The shards sleep; what still points at plogs goes first. */
+    must(turns_reclaim(f->turns) == 0);
     for (uint32_t i = 0; i < f->plog_top; i++) {
         struct plog *p = feed_plog(f, i);
         if (p)

@@ -116,7 +116,7 @@ bool feed_is_tailed(const struct plog *p);
 
 /* feed_tail.c */
 void feed_tail_add(struct feed *f, struct plog *p);
-void feed_tail_remove(struct feed *f, struct plog *p);
+void feed_tail_remove(struct plog *p);
 void feed_groups_free(struct feed *f);
 uint64_t feed_page_count(const struct plog *p); /* entries to ask for: about REPLY_BYTES */
 void feed_groups_restart(struct feed *f);

@@ -220,11 +220,10 @@ void feed_tail_add(struct feed *f, struct plog *p)
     set_changed(g);
 }
 
-void feed_tail_remove(struct feed *f, struct plog *p)
+void feed_tail_remove(struct plog *p)
 {
     struct feed_group *g = p->group;
 
-    (void)f;
     if (!g)
         return;
     publish(g); /* `touched` goes by index, and the indices change now */

@@ -61,7 +61,7 @@ static void retire_view(struct feed *f, struct topic_view *v)
         struct plog *p = v->plogs[i];
         if (!p)
             continue;
-        feed_tail_remove(f, p);
+        feed_tail_remove(p);
         atomic_store(&p->state, PLOG_GONE);
         p->idle_ms = clock_mono_ms();
         feed_signal(f, p);

@@ -106,7 +106,6 @@ struct proto_subscribe {
 };
 
 struct proto {
-    const char *name;
     bool binary;
 
     /* Takes the next command off *frame. 1; 0 at its end; -EBADMSG: not the protocol. */

@@ -269,7 +269,6 @@ static void ping(struct buf *out)
 }
 
 const struct proto proto_json = {
-    .name = "json",
     .take = proto_json_take,
     .command_done = proto_json_command_done,
     .connect_sub = proto_json_connect_sub,

@@ -122,7 +122,8 @@ void sub_release_held(struct session *s)
 
 /* ---- the first answer: begin_*() is false if it waits, or failed and is gone ---- */
 
-bool sub_is_of_log(const struct sub *sub)
+/* Is its cursor one of the log that is there now? */
+static bool is_of_log(const struct sub *sub)
 {
     return sub->pull->recover && !sub->pull->foreign &&
            !strcmp(sub->pull->epoch, sub->ch->tail->p->log);
@@ -134,8 +135,7 @@ static bool may_be_newer(const struct sub *sub)
 {
     const struct pull *p = sub->pull;
 
-    return p->recover && !p->foreign && !sub_is_of_log(sub) &&
-           !waiter_is_of_old_log(&p->w, p->epoch);
+    return p->recover && !p->foreign && !is_of_log(sub) && !waiter_is_of_old_log(&p->w, p->epoch);
 }
 
 static bool beacon_is_fresh(const struct hub *h, const struct plog *p)
@@ -156,7 +156,7 @@ static bool begin_now(struct sub *sub)
     sub->pull->pos = t->cursor;
     if (atomic_load(&t->p->beacon_state) == BEACON_REBUILD && end > sub->pull->pos)
         sub->pull->pos = end;
-    sub->pull->has_gap = sub_is_of_log(sub) && sub->pull->gap_from < sub->pull->pos;
+    sub->pull->has_gap = is_of_log(sub) && sub->pull->gap_from < sub->pull->pos;
     answer(sub, false, sub->pull->pos);
     return true;
 }
@@ -196,7 +196,7 @@ static bool begin_behind(struct sub *sub)
 /* Is it a cursor of this log? In another's place stands the beginning. */
 static bool take_cursor(struct sub *sub)
 {
-    bool of_log = sub_is_of_log(sub);
+    bool of_log = is_of_log(sub);
 
     if (!of_log)
         sub->pull->pos = sub->pull->asked = 0;
@@ -230,9 +230,9 @@ static bool begin(struct hub *h, struct sub *sub)
         waiter_move(&sub->pull->w, &h->waiting);
         return false;
     }
-    if (sub_wants_latest(sub) && (sub->pull->pos <= t->cursor || !sub_is_of_log(sub)))
+    if (sub_wants_latest(sub) && (sub->pull->pos <= t->cursor || !is_of_log(sub)))
         return begin_latest(sub);
-    if (!sub_is_of_log(sub))
+    if (!is_of_log(sub))
         return begin_now(sub);
     if (sub->pull->pos <= t->cursor &&
         !hub_quiet(&sub->pull->w, &sub->pull->pos, &sub->pull->looked))
@@ -281,7 +281,7 @@ static void expire_behind(struct hub *h, struct sub *sub)
     } else if (!low || !beacon_is_fresh(h, p)) {
         fail(sub, ERROR_INTERNAL, NULL);
     } else if (low <= sub->pull->pos + 1) {
-        answer(sub, sub_is_of_log(sub) || sub->pull->first.n, sub->pull->asked);
+        answer(sub, is_of_log(sub) || sub->pull->first.n, sub->pull->asked);
     } else {
         begin_now(sub); /* it goes on with the plog's next growth, or the tick */
     }
@@ -293,7 +293,7 @@ void sub_expire(struct hub *h, struct waiter *w)
     struct tail *t = sub->ch->tail;
     bool server = sub->server;
 
-    if (!t || !t->ready || may_be_newer(sub) || !(sub_is_of_log(sub) || sub_wants_latest(sub)))
+    if (!t || !t->ready || may_be_newer(sub) || !(is_of_log(sub) || sub_wants_latest(sub)))
         fail(sub, ERROR_INTERNAL, NULL);
     else if (!take_cursor(sub) || sub->pull->pos <= t->cursor)
         expire_behind(h, sub);

@@ -65,7 +65,6 @@ void sub_pull(struct sub *sub);
 int sub_find_latest(struct sub *sub) _must_check_;
 /* Its time is up before that: what was found stays, sub_pull() goes on from pull->pos. */
 void sub_stop_finding(struct sub *sub);
-bool sub_is_of_log(const struct sub *sub); /* is its cursor one of the log that is there now? */
 static inline bool sub_wants_latest(const struct sub *sub)
 {
     return sub->pull->recover && sub->ch->ns->conf->history == NS_HISTORY_LATEST;

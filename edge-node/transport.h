@@ -18,7 +18,6 @@ struct transport_write {
 };
 
 struct transport {
-    const char *name;
     size_t head_max; /* most bytes of framing before a batch of messages */
 
     /* Puts the framing of a batch of n payload bytes right before `payload` (head_max bytes are

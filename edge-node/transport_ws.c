@@ -181,7 +181,6 @@ static void prefetch(const void *conn)
 }
 
 const struct transport transport_ws = {
-    .name = "websocket",
     .head_max = WS_HEAD_MAX,
     .frame = frame,
     .write = write_framed,

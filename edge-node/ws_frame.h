@@ -20,7 +20,6 @@ enum ws_opcode {
 };
 
 enum ws_close { /* RFC 6455 7.4.1 */
-    WS_CLOSE_NORMAL = 1000,
     WS_CLOSE_PROTOCOL = 1002,
     WS_CLOSE_NONE = 1005, /* a close frame without a code; never sent as one */
     WS_CLOSE_BAD_TEXT = 1007,

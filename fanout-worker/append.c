@@ -156,11 +156,6 @@ bool append_answered(struct append *a, struct append_batch *take_b)
     return true;
 }
 
-bool append_is_idle(const struct append *a)
-{
-    return a->inflight == 0 && a->count == 0;
-}
-
 void append_assert(const struct append *a)
 {
     must(a->acked <= a->tail && a->tail <= a->chain);

@@ -94,5 +94,4 @@ bool append_answered(struct append *a, struct append_batch *take_b);
 /* The batch failed (or the connection did): only gives back what it held. Returns whether it is of
  * the current generation. */
 bool append_failed(struct append *a, struct append_batch *take_b);
-bool append_is_idle(const struct append *a); /* nothing gathered, nothing under way */
 void append_assert(const struct append *a);

@@ -44,31 +44,6 @@ static void room_again(struct part *p)
     pump_kick(p->pu);
 }
 
-static void on_append(struct redis_conn *c, const struct redis_reply *reply, void *arg)
-{
-    struct append_batch *b = arg;
-    struct part *p = b->owner;
-    uint32_t count = b->count;
-
-    (void)c;
-    if (!reply || redis_type(reply) == REDIS_T_ERROR) {
-        if (append_failed(&p->ap, b) && reply)
-            part_append_error(p, reply);
-        return;
-    }
-    if (b->gen == p->ap.gen && redis_type(reply) == REDIS_T_INT) {
-        p->oom = false;
-        p->cap = redis_int(reply) > 0 ? redis_int(reply) : 1;
-    }
-    if (!append_answered(&p->ap, b))
-        return;
-    p->moved_ms = clock_mono_ms();
-    if (p->anchor.pos == 0) /* the stream was absent when the partition was attached */
-        p->anchor = (struct history_point){p->ap.acked, p->ap.acked_fp, true};
-    PUMP_METRIC(p->pu, entries, count);
-    room_again(p);
-}
-
 /* Who has adopted a partition gives way to whoever appends to it. A Redis that went back refuses an
  * append, too. */
 static bool is_ahead(const struct part *p, struct slice reply)
@@ -83,7 +58,7 @@ static bool is_ahead(const struct part *p, struct slice reply)
 }
 
 /* The batch and all behind it are lost to us; Redis says where to go on. */
-void part_append_error(struct part *p, const struct redis_reply *reply)
+static void on_error(struct part *p, const struct redis_reply *reply)
 {
     if (redis_is_error(reply, "CASFAIL")) {
         PUMP_METRIC(p->pu, cas_refusals, 1);
@@ -110,6 +85,31 @@ void part_append_error(struct part *p, const struct redis_reply *reply)
     if (redis_is_error(reply, "READONLY"))
         pump_redis_check(p->pu);
     part_retry(p, redis_is_error(reply, "NOSCRIPT") ? 1 : FAIL_WAIT_MS);
+}
+
+static void on_append(struct redis_conn *c, const struct redis_reply *reply, void *arg)
+{
+    struct append_batch *b = arg;
+    struct part *p = b->owner;
+    uint32_t count = b->count;
+
+    (void)c;
+    if (!reply || redis_type(reply) == REDIS_T_ERROR) {
+        if (append_failed(&p->ap, b) && reply)
+            on_error(p, reply);
+        return;
+    }
+    if (b->gen == p->ap.gen && redis_type(reply) == REDIS_T_INT) {
+        p->oom = false;
+        p->cap = redis_int(reply) > 0 ? redis_int(reply) : 1;
+    }
+    if (!append_answered(&p->ap, b))
+        return;
+    p->moved_ms = clock_mono_ms();
+    if (p->anchor.pos == 0) /* the stream was absent when the partition was attached */
+        p->anchor = (struct history_point){p->ap.acked, p->ap.acked_fp, true};
+    PUMP_METRIC(p->pu, entries, count);
+    room_again(p);
 }
 
 static void send_batch(void *arg, struct append_batch *take_b, const struct append_load *load)

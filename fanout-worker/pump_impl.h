@@ -190,7 +190,6 @@ void part_append_init(struct part *p); /* and the index that goes with it */
 void part_append_done(struct part *p);
 void part_append_reset(struct part *p);
 void part_append_begin(struct part *p, uint64_t chain); /* behind p->last */
-void part_append_error(struct part *p, const struct redis_reply *reply);
 
 /* part_index.c */
 extern const struct index_io part_index_io;
@@ -211,7 +210,6 @@ void topic_init(struct topic *t, struct pump *pu, uint32_t index,
 void topic_done(struct topic *t);
 void topic_write(struct topic *t);
 void topic_on_redis(struct topic *t); /* the connection came up */
-void topic_expire_log(struct topic *t, const struct log_record *rec);
 void topic_need_newlog(struct topic *t, const char *reason);
 void topic_on_count(struct topic *t, const struct history_job *j);
 void topic_on_log(struct topic *t, const struct history_job *j);

@@ -76,7 +76,7 @@ static void expire(struct pump *pu, const char *key, size_t n)
               (struct slice[]){SLICE("PEXPIRE"), {key, n}, SLICE(OLD_LOG_TTL), SLICE("NX")});
 }
 
-void topic_expire_log(struct topic *t, const struct log_record *rec)
+static void expire_log(struct topic *t, const struct log_record *rec)
 {
     char key[KEY_MAX];
 
@@ -93,7 +93,7 @@ void topic_on_redis(struct topic *t)
 {
     topic_write(t);
     if (t->before.n)
-        topic_expire_log(t, &t->before);
+        expire_log(t, &t->before);
 }
 
 void topic_need_newlog(struct topic *t, const char *reason)
@@ -239,7 +239,7 @@ void topic_on_log(struct topic *t, const struct history_job *j)
     PUMP_METRIC(t->pu, incarnations, 1);
     log_info("log", " topic=%s log=%s n=%u partitions=%d", log_value(slice_of(t->log.topic)),
              t->log.log, t->log.n, t->log.partitions);
-    topic_expire_log(t, &old);
+    expire_log(t, &old);
     t->before = old;
     topic_write(t);
     for (int32_t p = 0; p < t->part_count; p++) {

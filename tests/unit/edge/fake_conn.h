@@ -90,7 +90,6 @@ static inline void fake_prefetch(const void *conn)
 }
 
 static const struct transport fake_transport = {
-    .name = "fake",
     .head_max = 4,
     .frame = fake_frame,
     .write = fake_conn_write,

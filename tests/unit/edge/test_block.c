@@ -56,8 +56,6 @@ static void check_split(size_t n, size_t payload, size_t write_max)
     size_t seen = 0, sum = 0;
 
     block_encode(&b, &(struct block_how){&proto_json, &transport_ws, write_max, false}, &recs);
-    assert_int_equal(b.first, 10);
-    assert_int_equal(b.last, n * 10);
     for (size_t i = 0; i < b.n; i++) {
         const struct chunk *c = &b.chunks[i];
         size_t len, starts = 1;
