@@ -131,10 +131,7 @@ static void put(struct list *jobs, struct deep_row *row)
             return;
         }
     }
-    j = row->job = mem_zalloc(sizeof(*j));
-    list_init(&j->link);
-    j->kind = HISTORY_FACTS;
-    j->topic = row->topic;
+    j = row->job = history_job_new(HISTORY_FACTS, row->topic);
     j->partition = row->want.partition;
     j->now = (struct history_point){row->last, row->fp, row->has_fp};
     if (row->last == 0) /* is there a commit that can be checked instead? */

@@ -44,16 +44,6 @@ void history_answer(struct history *h, struct history_job *j)
     inbox_post(h->reply, &j->link);
 }
 
-static struct history_job *job_new(enum history_kind kind, uint32_t topic)
-{
-    struct history_job *j = mem_zalloc(sizeof(*j));
-
-    list_init(&j->link);
-    j->kind = kind;
-    j->topic = topic;
-    return j;
-}
-
 /* ---- metadata ---- */
 
 static void note_leaders(struct history *h, uint32_t topic,
@@ -73,7 +63,7 @@ static void note_leaders(struct history *h, uint32_t topic,
         if (p < 0 || p >= t->leader_count || leader < 0 || t->leaders[p] == leader)
             continue;
         if (t->leaders[p] >= 0 && h->reply) {
-            struct history_job *j = job_new(HISTORY_LEADER, topic);
+            struct history_job *j = history_job_new(HISTORY_LEADER, topic);
 
             j->partition = p;
             history_answer(h, j);
@@ -157,7 +147,7 @@ static void tell_counts(struct history *h, bool asked)
     h->owed_counts = false;
     if (ask_counts(h, counts, why, sizeof(why)) == 0) {
         for (uint32_t i = 0; i < h->nss->count; i++) {
-            struct history_job *j = job_new(HISTORY_TOPIC, i);
+            struct history_job *j = history_job_new(HISTORY_TOPIC, i);
 
             j->partitions = counts[i];
             j->asked = asked;
@@ -196,7 +186,7 @@ static void tell_newer_logs(struct history *h)
         const struct log_record *rec = logs_newest(registry_logs(h->reg), h->nss->v[i].topic);
 
         if (rec && !h->nss->v[i].conf->log_id[0] && rec->n > h->topics[i].log.n)
-            tell_log(h, job_new(HISTORY_LOG, i), rec);
+            tell_log(h, history_job_new(HISTORY_LOG, i), rec);
     }
 }
 

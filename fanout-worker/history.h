@@ -65,6 +65,16 @@ struct history_job {
     size_t earlier_count;
 };
 
+static inline struct history_job *history_job_new(enum history_kind kind, uint32_t topic)
+{
+    struct history_job *j = mem_zalloc(sizeof(*j));
+
+    list_init(&j->link);
+    j->kind = kind;
+    j->topic = topic;
+    return j;
+}
+
 /* NULL with why filled. */
 struct history *history_new(const struct worker_conf *conf, const struct namespaces *nss, char *why,
                             size_t why_size);

@@ -35,17 +35,12 @@ static bool is_stale(struct part *p, const struct source_record *r)
 
 static void ask_metadata(struct part *p, const struct source_record *r)
 {
-    struct history_job *j = mem_zalloc(sizeof(*j));
-
     log_warn("partitioner_mismatch", " topic=%s partition=%d offset=%lld partitions=%d",
              log_value(slice_of(p->t->log.topic)), p->id.partition, (long long)r->offset,
              p->t->log.partitions);
     part_detach(p);
     part_set_state(p, PART_GUARD);
-    list_init(&j->link);
-    j->kind = HISTORY_TOPIC;
-    j->topic = p->id.topic;
-    history_post(p->pu->history, j);
+    history_post(p->pu->history, history_job_new(HISTORY_TOPIC, p->id.topic));
 }
 
 /* False: the partition was detached. */

@@ -164,11 +164,8 @@ void part_ask_last(struct part *p, redis_reply_fn *fn)
 
 struct history_job *part_job(const struct part *p, enum history_kind kind)
 {
-    struct history_job *j = mem_zalloc(sizeof(*j));
+    struct history_job *j = history_job_new(kind, p->id.topic);
 
-    list_init(&j->link);
-    j->kind = kind;
-    j->topic = p->id.topic;
     j->partition = p->id.partition;
     j->token = p->token;
     j->late = p->late;

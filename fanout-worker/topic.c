@@ -119,10 +119,7 @@ void topic_need_newlog(struct topic *t, const char *reason)
         if (t->parts[p])
             part_detach(t->parts[p]);
     }
-    j = mem_zalloc(sizeof(*j));
-    list_init(&j->link);
-    j->kind = HISTORY_NEWLOG;
-    j->topic = t->index;
+    j = history_job_new(HISTORY_NEWLOG, t->index);
     j->rec = t->log;
     j->rec.n = t->log.n + 1;
     j->rec.partitions = t->seen_partitions;
