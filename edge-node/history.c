@@ -171,7 +171,7 @@ static void forward(struct history_req *q)
 
 static void take_page(struct history_req *q, const struct plog_page *page)
 {
-    struct channel_key key = {q->w.ch->node.hash, channel_name(q->w.ch)};
+    struct channel_key key = channel_key(q->w.ch);
     struct rec_vec *found = &q->w.ch->h->found;
 
     plog_page_channel(page, &key, found);
@@ -185,7 +185,7 @@ static void take_page(struct history_req *q, const struct plog_page *page)
 /* What the plog has: newest first as its links go. */
 static void take_plog(struct history_req *q)
 {
-    struct channel_key key = {q->w.ch->node.hash, channel_name(q->w.ch)};
+    struct channel_key key = channel_key(q->w.ch);
     struct plog *p = q->w.ch->tail->p;
     struct plog_view v = {plog_view(p).from, q->w.ch->tail->cursor};
     struct plog_walk walk = {.begun = false};

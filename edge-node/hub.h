@@ -125,6 +125,11 @@ static inline struct slice channel_name(const struct channel *ch)
     return (struct slice){ch->name, ch->name_len};
 }
 
+static inline struct channel_key channel_key(const struct channel *ch)
+{
+    return (struct channel_key){ch->node.hash, channel_name(ch)};
+}
+
 /* Is p where its records are, or one of these? */
 static inline bool channel_reads(const struct channel *ch, const struct plog *p)
 {

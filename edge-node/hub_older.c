@@ -17,11 +17,6 @@
 #include "edge-node/edge_metric.h"
 #include "edge-node/hub.h"
 
-static struct channel_key key_of(const struct channel *ch)
-{
-    return (struct channel_key){ch->node.hash, channel_name(ch)};
-}
-
 /* ---- the plog's links: few records, or few missing ---- */
 
 static struct walked *walked_of(struct channel *ch)
@@ -31,7 +26,7 @@ static struct walked *walked_of(struct channel *ch)
     if (!w)
         w = ch->walked = mem_zalloc(sizeof(*w));
     if (w->turn != ch->h->turn) {
-        struct channel_key key = key_of(ch);
+        struct channel_key key = channel_key(ch);
         plog_walk_begin(&w->walk, &key, ch->h->scan_steps);
         w->turn = ch->h->turn;
         w->to = ch->tail->cursor;
@@ -105,7 +100,7 @@ static int scan_new(struct channel *ch, uint64_t after, struct scan **ret)
     struct hub *h = ch->h;
     struct tail *t = ch->tail;
     struct scan *sc = &h->scans[h->scans_n];
-    struct collect c = {key_of(ch), &sc->recs};
+    struct collect c = {channel_key(ch), &sc->recs};
     uint64_t from = plog_view(t->p).from;
     int rc;
 
@@ -178,7 +173,7 @@ static int from_page(struct waiter *w, uint64_t after, uint64_t how, struct reco
 {
     struct tail *t = w->ch->tail;
     struct hub *h = t->h;
-    struct channel_key key = key_of(w->ch);
+    struct channel_key key = channel_key(w->ch);
     const struct plog_page *page = page_at(t, after, how & PLOG_WANT_REGION);
 
     if (!page && h->fed) { /* those who wait for their first one ask before it does */
@@ -202,7 +197,7 @@ static int from_page(struct waiter *w, uint64_t after, uint64_t how, struct reco
 bool hub_quiet(struct waiter *w, uint64_t *pos, bool *asked)
 {
     struct tail *t = w->ch->tail;
-    struct channel_key key = key_of(w->ch);
+    struct channel_key key = channel_key(w->ch);
     uint64_t upto;
 
     if (*asked || *pos >= plog_view(t->p).from)
