@@ -2,7 +2,7 @@
 /*
  * feed_history.c: where a plog begins, and pages of what is older, both over the history link.
  *
- * Pages are single flight: one fetch a position, at most FETCHES_MAX a plog; what is wanted beyond
+ * Pages are single flight: one fetch a position, at most PLOG_FETCHES a plog; what is wanted beyond
  * that stays wanted and is looked at again when one is done, or at the tick.
  */
 #include <errno.h>
@@ -179,7 +179,7 @@ static void on_page_done(void *arg, int err, const char *msg)
     struct plog *p = x->p;
     size_t n = page_builder_count(x->b);
 
-    for (int i = 0; i < FETCHES_MAX; i++)
+    for (int i = 0; i < PLOG_FETCHES; i++)
         if (p->under_way[i] == x->want)
             p->under_way[i] = 0;
     p->fetches--;
@@ -197,7 +197,7 @@ static void on_page_done(void *arg, int err, const char *msg)
 
 static bool is_under_way(const struct plog *p, uint64_t want)
 {
-    for (int i = 0; i < FETCHES_MAX; i++)
+    for (int i = 0; i < PLOG_FETCHES; i++)
         if (p->under_way[i] == want)
             return true;
     return false;
@@ -280,7 +280,7 @@ void feed_serve_wants(struct feed *f, struct plog *p)
 {
     if (!feed_link_is_up(&f->history))
         return;
-    for (int idle = 0; idle < f->shard_count && p->fetches < FETCHES_MAX;) {
+    for (int idle = 0; idle < f->shard_count && p->fetches < PLOG_FETCHES;) {
         int shard = p->served;
         p->served = (shard + 1) % f->shard_count;
         idle = serve_shard(f, p, shard) ? 0 : idle + 1;

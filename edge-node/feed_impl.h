@@ -24,7 +24,6 @@
 #define REPLY_BYTES     MIB(1)
 #define IDLE_KEEP_MS    30000 /* a partition nobody listens to is tailed that long */
 #define PAGE_KEEP_MS    5000
-#define FETCHES_MAX     4 /* history replies under way a plog */
 #define BEACON_STALE_MS 3000
 
 /* A Redis connection that comes back by itself, with growing pauses. */

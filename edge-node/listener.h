@@ -14,9 +14,9 @@ int listener_open(const char *address, int *fds, int n, int *ret_port, char *why
                   size_t why_size) _must_check_;
 
 /* Accepts one connection, non-blocking, with the socket options a client gets. The descriptor, or
- * -EAGAIN; -EMFILE and the like: no room now. */
+ * -EAGAIN; -EINTR: the next one, please; -EMFILE and the like: no room now. */
 int listener_accept(int fd, size_t write_max);
-/* A connection that there is no room for: answers HTTP 503. It is closed by take_refused a moment
- * later: with a request unread that would be a reset, which overtakes the answer. */
+/* A connection that there is no room for: answers HTTP 503. The other function closes it, a
+ * moment later: with a request unread that would be a reset, which overtakes the answer. */
 void listener_refuse(int fd);
 void listener_take_refused(int fd);

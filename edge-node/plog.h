@@ -5,7 +5,7 @@
  *
  * One writer (feed), many readers (shards). The tail covers every record in (from, upto], in
  * segments that are only ever appended to behind a published end. Readers hold pointers only within
- * a turn (turn_begin … turn_end): what feed unlinks, it frees when every shard has begun a later
+ * a turn (turns_begin … turns_end): what feed unlinks, it frees when every shard has begun a later
  * turn or sleeps.
  *
  *   oldest                          newest
@@ -36,6 +36,7 @@ struct turns;
 #define PAGE_BUCKETS   128      /* a page has some hundred records */
 #define PLOG_WANTS     4        /* pages that a shard can ask for at a time */
 #define PLOG_LINKED    16       /* records that are linked at a time */
+#define PLOG_FETCHES   4        /* history replies under way */
 #define SHARDS_MAX     256
 
 /* A record as readers see it; channel, tags and payload follow. Const once published. */
@@ -146,14 +147,14 @@ struct plog {
     uint64_t known_ms;           /* since when its log is known here */
     uint64_t idle_ms;            /* since when nobody tails it; 0: somebody does */
     struct beacon_seen {
-        uint64_t who, counter, ms; /* hash of the writer's name; its greatest; when it grew */
-    } beacon[2];                   /* of the last two writers of its row */
-    int served;                    /* the shard whose turn it is to be asked what it wants */
-    uint32_t fetches;              /* history replies under way … */
-    uint64_t under_way[4];         /* … and the wants they serve; FETCHES_MAX */
-    uint32_t deeps;                /* searches for segments under way */
-    uint32_t lookups;              /* in the last-position index, under way */
-    uint64_t region_from;          /* the region's stream begins behind it, as last seen */
+        uint64_t who, counter, ms;    /* hash of the writer's name; its greatest; when it grew */
+    } beacon[2];                      /* of the last two writers of its row */
+    int served;                       /* the shard whose turn it is to be asked what it wants */
+    uint32_t fetches;                 /* history replies under way … */
+    uint64_t under_way[PLOG_FETCHES]; /* … and the wants they serve */
+    uint32_t deeps;                   /* searches for segments under way */
+    uint32_t lookups;                 /* in the last-position index, under way */
+    uint64_t region_from;             /* the region's stream begins behind it, as last seen */
     bool starting;
     bool settled; /* GONE, and no shard's turn is left that could still begin to tail it */
 };

@@ -170,7 +170,6 @@ static bool is_full(struct shard *sh)
 static void on_accept(struct ev_loop *loop, struct ev_io *w, int events)
 {
     struct shard *sh = container_of(w, struct shard, accept);
-
     int burst = sh->conf->tls_certificate[0] ? ACCEPT_BURST_TLS : ACCEPT_BURST;
 
     (void)events;

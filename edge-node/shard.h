@@ -4,7 +4,7 @@
  * hub. Shards share nothing but the plogs.
  *
  * shard_init in main, one shard after the other (libwebsockets is not ready for two at once); then
- * shard_start; shard_drain and shard_stop from main.
+ * shard_start, and shard_order, which tells it to drain or to stop.
  */
 #pragma once
 

@@ -48,7 +48,7 @@ struct append_load {
 };
 
 struct append_io {
-    /* Takes the batch; answers later by append_answered() or append_batch_free(). */
+    /* Takes the batch; answers later by append_answered() or append_failed(). */
     void (*send)(void *arg, struct append_batch *take_b, const struct append_load *load);
     /* Entries are ready and may leave only when a batch under way is answered. Until this is called
      * nobody minds if an answer is seen late. */

@@ -215,7 +215,7 @@ static void shards_take_turns_with_pages(void **state)
                 feed_want(r.feed, 0, p, next++, PLOG_WANT_REGION);
         if (i == 0)
             feed_want(r.feed, 1, p, 900, PLOG_WANT_REGION);
-        p->fetches = FETCHES_MAX - 1; /* room for one */
+        p->fetches = PLOG_FETCHES - 1; /* room for one */
         feed_serve_wants(r.feed, p);
     }
     for (size_t k = PLOG_WANTS; k < 2UL * PLOG_WANTS; k++)
