@@ -5,13 +5,12 @@
  *   BLPOP ff:want ──► SET …:want XX (still wanted?) ──► is it the same log? where does Kafka begin?
  *   ──► read a row of segments ──► is it still the same log? ──► publish, DEL …:want
  *
- * Rows go side by side, those of one partition one behind the other; each has ROW_MS in all. What
- * can't be answered is left, and its want deleted: the edge may ask again. While a row is in hand
- * its want is renewed, so that nobody else reads the same; it ends soon after a worker that died.
+ * Rows go side by side, those of one partition one behind the other; each has DEEP_ROW_MS in all.
+ * What can't be answered is left, and its want deleted: the edge may ask again. While a row is in
+ * hand its want is renewed, so that nobody else reads the same; it ends soon after a worker that
+ * died.
  * @thread history
  */
-#include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "common/base/clock.h"
@@ -19,14 +18,11 @@
 
 #include "fanout-worker/deep_impl.h"
 #include "fanout-worker/worker_conf.h"
-#include "fanout-worker/worker_metric.h"
 
-#define PAUSE_MAX   1.0
-#define REPLY_MS    5000
-#define TICK_S      0.025
-#define ROW_MS      5000
-#define WANT_TTL_MS "2500"
-#define RENEW_MS    500
+#define PAUSE_MAX 1.0
+#define REPLY_MS  5000
+#define TICK_S    0.025
+#define RENEW_MS  500
 
 static void ask(struct deep *d);
 
@@ -74,7 +70,6 @@ static void row_free(struct deep_row *row)
 void deep_row_end(struct deep_row *row, const char *why)
 {
     struct deep *d = row->d;
-    char key[KEY_MAX];
 
     if (why)
         log_warn("deep_history_failed", " log=%s partition=%d from=%llu why=%s", row->want.log,
@@ -84,10 +79,7 @@ void deep_row_end(struct deep_row *row, const char *why)
     row->state = DEEP_DONE;
     d->count--;
     if (d->redis && redis_conn_is_up(d->redis))
-        redis_cmd(d->redis, NULL, NULL, 2,
-                  (struct slice[]){SLICE("DEL"),
-                                   {key, key_segment_want(key, row->want.log, row->want.partition,
-                                                          row->want.from)}});
+        deep_want_drop(row);
     if (row->replies == 0)
         row_free(row);
     ask(d);
@@ -145,79 +137,7 @@ static void on_bell(struct ev_loop *loop, ev_async *w, int events)
     deep_work(w->data);
 }
 
-/* ---- a want ---- */
-
-static void on_there(struct redis_conn *c, const struct redis_reply *reply, void *arg)
-{
-    struct deep_row *row = arg;
-
-    (void)c;
-    if (deep_row_answered(row, reply))
-        row->there = redis_int(reply) == 1;
-}
-
-static void on_claimed(struct redis_conn *c, const struct redis_reply *reply, void *arg)
-{
-    struct deep_row *row = arg;
-    const struct deep_reader *r;
-
-    (void)c;
-    if (!deep_row_answered(row, reply))
-        return;
-    if (redis_type(reply) != REDIS_T_STATUS || row->there) { /* nobody waits any more */
-        deep_row_end(row, NULL);
-        return;
-    }
-    DEEP_COUNT(row->d, deep_wants, 1);
-    r = deep_reader_at(row);
-    if (r) {
-        row->low = r->low;
-        deep_row_go(row, DEEP_WAIT);
-    } else {
-        deep_ask_last(row);
-    }
-}
-
-static size_t rows_of(const struct deep *d, const struct segment_want *want)
-{
-    const struct deep_row *row;
-    size_t n = 0;
-
-    list_for_each(row, &d->rows, node)
-        n += row->state != DEEP_DONE && row->want.partition == want->partition &&
-             strcmp(row->want.log, want->log) == 0;
-    return n;
-}
-
-static void take_want(struct deep *d, const struct segment_want *want)
-{
-    struct deep_row *row = mem_zalloc(sizeof(*row));
-    char key[KEY_MAX], lock[KEY_MAX];
-    bool much = rows_of(d, want) >= DEEP_EACH;
-
-    row->d = d;
-    row->want = *want;
-    row->end_ms = clock_mono_ms() + ROW_MS;
-    list_add_tail(&d->rows, &row->node);
-    d->count++;
-    ev_timer_start(d->h->loop, &d->tick);
-    if (!deep_find_topic(row) || much) { /* ours to forget: nobody else has it */
-        deep_row_end(row, NULL);
-        return;
-    }
-    row->replies += 2;
-    redis_cmd(d->redis, on_there, row, 2,
-              (struct slice[]){SLICE("EXISTS"),
-                               {key, key_segment(key, want->log, want->partition, want->from)}});
-    redis_cmd(
-        d->redis, on_claimed, row, 6,
-        (struct slice[]){SLICE("SET"),
-                         {lock, key_segment_want(lock, want->log, want->partition, want->from)},
-                         SLICE("1"),
-                         SLICE("XX"),
-                         SLICE("PX"),
-                         SLICE(WANT_TTL_MS)});
-}
+/* ---- Redis ---- */
 
 static void disconnect(struct deep *d)
 {
@@ -261,7 +181,7 @@ static void on_want(struct redis_conn *c, const struct redis_reply *reply, void 
         deep_readers_rest(d);
     deep_readers_serve(d, clock_mono_ms());
     if (redis_len(reply) == 2 && segment_want_parse(redis_str(redis_at(reply, 1)), &want) == 0)
-        take_want(d, &want);
+        deep_want_take(d, &want);
     ask(d);
 }
 
@@ -277,17 +197,6 @@ static void ask(struct deep *d)
 }
 
 /* ---- time ---- */
-
-static void renew(const struct deep_row *row)
-{
-    char key[KEY_MAX];
-
-    redis_cmd(row->d->redis, NULL, NULL, 3,
-              (struct slice[]){
-                  SLICE("PEXPIRE"),
-                  {key, key_segment_want(key, row->want.log, row->want.partition, row->want.from)},
-                  SLICE(WANT_TTL_MS)});
-}
 
 static void on_tick(struct ev_loop *loop, ev_timer *w, int events)
 {
@@ -307,7 +216,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int events)
             deep_row_end(row, row->state == DEEP_READ ? "Kafka didn't answer in time"
                                                       : "it wasn't done in time");
         else if (renews && d->redis && redis_conn_is_up(d->redis))
-            renew(row);
+            deep_want_renew(row);
     }
     if (list_is_empty(&d->rows) && now >= d->pause_ms)
         ev_timer_stop(loop, w);

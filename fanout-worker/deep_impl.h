@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * deep_impl.h: what deep.c (wants and their rows), deep_publish.c (is it the same log? then out
- * with it), deep_read.c (segments out of Kafka) and deep_reader.c (places in Kafka) share.
+ * deep_impl.h: what deep.c (rows, time, Redis), deep_want.c (wants), deep_publish.c (is it the same
+ * log? then out with it), deep_read.c (segments out of Kafka) and deep_reader.c (places in Kafka)
+ * share.
  * @thread history
  */
 #pragma once
@@ -22,6 +23,7 @@
 #define DEEP_EACH    16      /* … of one partition; the edge asks again for what is beyond */
 #define DEEP_PARTS   16      /* most segments a want brings */
 #define DEEP_AHEAD   4       /* rows for a want that goes on: whoever reads on wants them next */
+#define DEEP_ROW_MS  5000    /* a want in hand is answered by then, or given up */
 #define DEEP_HELD    MIB(16) /* read and not yet published: beyond it, rows end early */
 
 /* A partition's place in Kafka: the next record is that behind `at`. */
@@ -131,6 +133,12 @@ void deep_call(struct deep_row *row, enum script which, redis_reply_fn *fn, int 
                const struct slice *argv);
 void deep_load(struct deep *d);             /* the scripts, after NOSCRIPT */
 bool deep_find_topic(struct deep_row *row); /* its log is the topic's current one */
+
+/* ---- deep_want.c ---- */
+void deep_want_take(struct deep *d, const struct segment_want *want); /* into a row, or nothing */
+/* Of a row in hand; Redis is up. */
+void deep_want_renew(const struct deep_row *row);
+void deep_want_drop(const struct deep_row *row); /* nobody has it in hand any more */
 
 /* ---- deep_publish.c ---- */
 void deep_ask_last(struct deep_row *row);
