@@ -106,12 +106,13 @@ void feed_link_stop(struct link *l);
 void feed_link_restart(struct link *l); /* at once */
 void feed_link_retry(struct link *l);   /* after a pause that grows until an answer is good */
 void feed_ask_role(struct feed *f);
-/* feed.c */
+/* feed_shards.c */
 void feed_wake(struct feed *f, int shard);
-void feed_ring(struct feed *f, const struct plog *p);  /* feed shall look at it. @thread any */
-void feed_signal(struct feed *f, struct plog *p);      /* its shards shall look at it */
-void feed_count_bytes(struct feed *f, struct plog *p); /* p->bytes changed: add up, evict */
+void feed_ring(struct feed *f, const struct plog *p); /* feed shall look at it. @thread any */
+void feed_signal(struct feed *f, struct plog *p);     /* its shards shall look at it */
 bool feed_is_tailed(const struct plog *p);
+/* feed.c */
+void feed_count_bytes(struct feed *f, struct plog *p); /* p->bytes changed: add up, evict */
 
 /* feed_tail.c */
 void feed_tail_add(struct feed *f, struct plog *p);
