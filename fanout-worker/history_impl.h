@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * history_impl.h: what history.c and history_facts.c share. @thread history
+ * history_impl.h: what history.c, history_facts.c and deep history share. @thread history
  */
 #pragma once
 

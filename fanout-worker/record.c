@@ -3,7 +3,7 @@
  * record.c: from a source's record to an entry, see record.h.
  *
  * The order of the checks is the order of blame: key, channel, partition, size, payload.
- * Pure but for its scratch memory. @thread pump
+ * Pure but for its scratch memory. @thread any
  */
 #include "fanout-worker/record.h"
 

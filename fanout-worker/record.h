@@ -3,7 +3,8 @@
  * record.h: what becomes of a record: its channel, partition check, payload check, fate.
  *
  * Pure: no I/O, no clock, no log. A record that can't be carried is never silently gone: the result
- * names the reason, the caller counts and logs. Owns only scratch memory. @thread pump
+ * names the reason, the caller counts and logs. Owns only scratch memory, which is one thread's.
+ * @thread any
  */
 #pragma once
 

@@ -2,8 +2,8 @@
 /*
  * source_kafka.h: the Kafka source, and what every Kafka handle of the worker is made of.
  *
- * kafka_conf_new() is used by source_kafka.c, history.c and registry.c, the only files that see
- * librdkafka.
+ * Handles are made in source_kafka_open.c, history.c, deep_reader.c and registry.c, each by
+ * kafka_conf_new().
  */
 #pragma once
 

@@ -9,7 +9,8 @@
  *   ff:{<log>:<p>}:seg:<from>:want   string: somebody wants it; kept by the worker that reads it
  *   ff:want               list: "<log> <p> <from>", for any worker of the region
  *   ff:segs, ff:segs:sum  zset of "<size> <ttl> <key>" by when it expires, and their sum in bytes
- *   ff:topic:<topic>      hash: n, log, partitions, partitioner, state (live | unmapped)
+ *   ff:topic:<topic>      hash: n, log, partitions, partitioner, state (live | unmapped |
+ *                         compacted), and what edges must have alike: namespace, key, history
  *   ff:beacon             hash: a row for each worker (w:<id>) and each partition (p:<log>:<p>)
  *
  * A beacon row is text, fields split by one space:
