@@ -316,8 +316,6 @@ def constants(found):
 
 
 def run(options, directory):
-    if options.quick:
-        return []
     chance = random.Random(17)
     with region_of(options, directory, "bench-affinity", PARTITIONS) as region:
         found = {(way, n): measure(region, way, n, chance) for n in EDGES for way in WAYS}

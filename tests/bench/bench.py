@@ -63,6 +63,8 @@ BENCHES = {
     "affinity": affinity,
     "predict": predict,
 }
+# Left out of --quick, unless named: minutes, without a ratio of CPU time that a later run could be judged by.
+NOT_QUICK = {"storm", "deep", "affinity", "predict"}
 
 
 class Options:
@@ -137,7 +139,8 @@ def main():
     if unknown:
         parser.error(f"no such bench: {', '.join(sorted(unknown))}")
     everything = not args.which or "all" in args.which
-    names = [n for n in BENCHES if everything or n in args.which]
+    wanted = set(args.which) | (set(BENCHES) - (NOT_QUICK if args.quick else set()) if everything else set())
+    names = [n for n in BENCHES if n in wanted]
 
     environment = measure.environment()
     for key, value in environment.items():
