@@ -6,8 +6,9 @@ Prints each figure beside its reach: the median, the reach, met or not, and the 
 pairs or runs. Exit 1 if one is not met, 3 if one could not be measured. Ratios and CPU time are
 compared, not wall time, so that a busy machine moves the figures little; still, close other programs.
 
---compare judges by another run's figures instead: exit 1 if a ratio or a count of instructions is more
-than 25 % worse than there.
+--compare judges by another run's figures instead: exit 1 if all of the interval of a ratio or a count of
+instructions is more than 25 % worse than the median there. ./dev bench page makes docs/performance.md of
+docs/performance/figures.json.
 """
 
 import argparse

@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """bench fanout: 10,000 clients of 100 channels, 512 B, at one record a second a channel and flat out.
 
-This is the shape of Kafkorama's published figures: a record reaches 100 of the clients. At one record a
+This is the shape in which Kafkorama, a commercial gateway from Kafka to WebSockets, publishes its figures
+(28,000 to 31,000 messages a second of a core): a record reaches 100 of the clients. At one record a
 second a channel, records come one every 10 ms, and all that a server does in between counts: an edge of
 one shard also pings its clients and watches its region's beacon, the bare server does nothing. Flat out,
-a round of one record for each channel is published when two are on their way at most; an edge that
-finds several records of a channel sends them as one block, the bare server sends each as it comes.
-Deliveries per second of an edge's CPU are those of the runs flat out.
+a round is one record for each channel, and the next one is published as soon as no more than two are still
+on their way; an edge that finds several records of a channel sends them as one block, the bare server sends
+each as it comes. Deliveries per second of an edge's CPU are those of the runs flat out: by perf, 97 % of
+that CPU time is within io_uring_enter(), and two fifths of it are the clients' part of it, as over loopback a
+receiver's softirq runs in its sender.
 """
 
 from delivery import note_of

@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """bench latency: Kafka (acks=all) → worker → Redis → edge → clients, beside a bare pipeline.
 
-Four shapes of load, records of 200 B in 8 partitions. CPU of worker, Redis and edge per delivery is
-compared with that of a bare pipeline (`bare_worker.c`, a Redis of its own, `bare_edge.c`: a
-compare-and-set append, XREAD, a `send()` for each subscriber; no group, no checks, no beacon, no
-index, no resume) in pairs of runs of 3 s on the same broker, with the same load and clients. Which one
-goes first alternates.
+Four shapes of load (two with --quick), records of 200 B in 8 partitions. CPU of worker, Redis and edge
+per delivery is compared with that of a bare pipeline (`bare_worker.c`, a Redis of its own,
+`bare_edge.c`: a compare-and-set append, XREAD, a `send()` for each subscriber; no group, no checks, no
+beacon, no index, no resume) in pairs of runs of 3 s on the same broker, with the same load and clients.
+Which one goes first alternates.
 
 Latency runs from the moment when a record was due to the client's read, so a stall shows in full. Its
 floor is a bare librdkafka consumer of the same topic in the same run. The samples of five runs are
