@@ -78,6 +78,20 @@ static bool wants_protobuf(struct lws *wsi)
            slice_eq(transport_http_argument(wsi, "cf_protocol=", url), SLICE("protobuf"));
 }
 
+/* What it doesn't know it has refused already, and its headers may be gone. */
+int transport_http_upgrade(struct lws *wsi)
+{
+    char to[16];
+
+    if (lws_hdr_copy(wsi, to, sizeof(to), WSI_TOKEN_UPGRADE) <= 0)
+        return -1;
+    if (!strcasecmp(to, "websocket"))
+        return 0;
+    if (!strcasecmp(to, "h2c"))
+        lws_return_http_status(wsi, HTTP_STATUS_BAD_REQUEST, "this edge speaks HTTP/1.1");
+    return -1;
+}
+
 int transport_http_filter(struct lws *wsi)
 {
     struct shard *sh = lws_context_user(lws_get_context(wsi));

@@ -14,6 +14,9 @@ struct lws;
 
 /* For LWS_CALLBACK_HTTP: what the callback returns. */
 int transport_http_request(struct lws *wsi, const char *path);
+/* For LWS_CALLBACK_HTTP_CONFIRM_UPGRADE: to WebSocket only. libwebsockets would go on in HTTP/2,
+ * too, where 4.1.6 has assertions that a client can make fail. */
+int transport_http_upgrade(struct lws *wsi);
 /* For LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION, before the upgrade: refuses with a status that says
  * why. */
 int transport_http_filter(struct lws *wsi);

@@ -356,8 +356,12 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     struct ws_conn *c = user;
 
     switch (reason) {
+    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+        return transport_http_upgrade(wsi);
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:
         return transport_http_filter(wsi);
+    case LWS_CALLBACK_RAW_ADOPT: /* CONNECT: it would stay for ever */
+        return -1;
     case LWS_CALLBACK_ESTABLISHED:
         established(wsi, c);
         return 0;

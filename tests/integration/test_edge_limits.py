@@ -8,6 +8,7 @@ import pytest
 import websockets
 
 from harness.client import FanClient, FanError
+from harness.util import scaled
 
 
 @pytest.fixture
@@ -132,6 +133,28 @@ async def test_upgrades_that_are_refused(edges, fake_log, fan):
     await client.subscribe("a")
     fake_log.append([("a", 1)])
     await client.wait_pubs("a", 1)
+
+
+async def answer(edge, head):
+    """All that a connection is told until the edge closes it, which is soon."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+    writer.write((head + "\r\nHost: edge\r\n\r\n").encode())
+    text = await asyncio.wait_for(reader.read(), scaled(3))
+    writer.close()
+    return text.decode()
+
+
+@pytest.mark.parametrize(("to", "status"), [("h2c", 400), ("H2C", 400), ("other", 403)])
+async def test_no_upgrade_but_to_websocket(edges, fake_log, fan, to, status):
+    edge = edges()
+    head = f"GET /health/live HTTP/1.1\r\nUpgrade: {to}\r\nConnection: Upgrade, HTTP2-Settings"
+    told = await answer(edge, f"{head}\r\nHTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA")
+    assert told.split()[1] == str(status)
+    await (await fan(edge)).subscribe("a")
+
+
+async def test_no_tunnel(edges, fake_log):
+    assert await answer(edges(), "CONNECT edge:80 HTTP/1.1") == ""
 
 
 async def test_no_memory_for_more_clients(edges, fake_log):
