@@ -40,5 +40,9 @@ struct block_how {
 void block_done(struct block *b);
 /* It was written: gives back what an unusual turn needed. */
 void block_clear(struct block *b);
+static inline size_t block_memory(const struct block *b)
+{
+    return b->bytes.cap + b->message.cap + b->cap * sizeof(*b->chunks);
+}
 /* Encodes one channel's records (at least one, ascending). */
 void block_encode(struct block *b, const struct block_how *how, const struct rec_vec *recs);

@@ -24,12 +24,15 @@
 /* Clients whose connections are fetched; their sessions: twice as many. */
 #define AHEAD      ((size_t)6)
 #define FRESH_KEEP 1024 /* records of a channel in a turn, usually */
+/* Of all channels of a turn together, whichever of them got the large records. */
+#define TOUCHED_KEEP MIB(32)
 
 /* A channel that got records in this turn; the memory of the other two stays for the next ones. */
 struct touched {
     struct channel *ch;
     struct rec_vec fresh;
     struct block block;
+    size_t kept; /* bytes of both */
 };
 
 /* One block for one subscriber. */
@@ -49,6 +52,7 @@ struct push {
 struct publish {
     struct touched *touched;
     size_t touched_n, touched_cap;
+    size_t kept; /* by all of them */
     struct item *items;
     size_t items_n, items_cap;
     struct session **sessions; /* with items */
@@ -65,12 +69,19 @@ struct publish *publish_new(void)
     return mem_zalloc(sizeof(struct publish));
 }
 
-void publish_free(struct publish *x)
+static void forget_touched(struct publish *x)
 {
     for (size_t i = 0; i < x->touched_cap; i++) {
         rec_vec_done(&x->touched[i].fresh);
         block_done(&x->touched[i].block);
+        x->touched[i].kept = 0;
     }
+    x->kept = 0;
+}
+
+void publish_free(struct publish *x)
+{
+    forget_touched(x);
     free(x->touched);
     free(x->items);
     free(x->sessions);
@@ -330,13 +341,16 @@ static void publish_some(struct hub *h)
     x->items_n = x->sessions_n = 0;
 }
 
-static void untouch(struct touched *t)
+static void untouch(struct publish *x, struct touched *t)
 {
     t->ch->touched = 0;
     t->fresh.n = 0;
     if (t->fresh.cap > FRESH_KEEP)
         rec_vec_done(&t->fresh);
     block_clear(&t->block);
+    x->kept -= t->kept;
+    t->kept = t->fresh.cap * sizeof(*t->fresh.v) + block_memory(&t->block);
+    x->kept += t->kept;
 }
 
 void publish_all(struct hub *h)
@@ -350,8 +364,10 @@ void publish_all(struct hub *h)
         publish_some(h);
     write_pushes(x);
     for (size_t i = 0; i < x->touched_n; i++)
-        untouch(&x->touched[i]);
+        untouch(x, &x->touched[i]);
     x->touched_n = 0;
+    if (x->kept > TOUCHED_KEEP)
+        forget_touched(x);
 }
 
 void publish_count(struct publish *x)
