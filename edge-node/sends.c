@@ -62,6 +62,11 @@ static bool map(struct sends *s, const struct io_uring_params *p)
     return true;
 }
 
+static long enter(const struct sends *s, uint32_t submit, uint32_t wait)
+{
+    return syscall(SYS_io_uring_enter, s->fd, submit, wait, IORING_ENTER_GETEVENTS, NULL, 0);
+}
+
 struct sends *sends_new(void)
 {
     struct io_uring_params p = {.flags = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
@@ -73,10 +78,11 @@ struct sends *sends_new(void)
         return NULL;
     s = mem_zalloc(sizeof(*s));
     s->fd = fd;
-    if (p.sq_entries == SENDS_MAX && p.features & IORING_FEAT_SINGLE_MMAP && map(s, &p))
+    errno = ENOMEM;
+    if (p.sq_entries == SENDS_MAX && p.features & IORING_FEAT_SINGLE_MMAP && map(s, &p) &&
+        enter(s, 0, 0) == 0) /* to have a ring is one right, to use it another */
         return s;
     sends_free(s);
-    errno = ENOMEM;
     return NULL;
 }
 
@@ -129,8 +135,7 @@ const int32_t *sends_run(struct sends *s)
 
     atomic_fetch_add_explicit(s->submit_tail, s->n, memory_order_release);
     while (done < s->n) {
-        long n = syscall(SYS_io_uring_enter, s->fd, s->n - begun, s->n - done,
-                         IORING_ENTER_GETEVENTS, NULL, 0);
+        long n = enter(s, s->n - begun, s->n - done);
         if (n >= 0)
             begun += (uint32_t)n;
         else

@@ -4,12 +4,17 @@
  * Skipped where the kernel has no io_uring for us.
  */
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -93,11 +98,50 @@ static void what_a_socket_does_not_take_is_told(void **state)
     free(text);
 }
 
+/* From now on this process may not enter a ring, as rules that name single calls may have it. */
+static int forbid_entering(void)
+{
+    struct sock_filter rules[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_io_uring_enter, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog all = {ARRAY_LEN(rules), rules};
+
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+        return -errno;
+    return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &all) ? -errno : 0;
+}
+
+static void a_ring_that_may_not_be_used_is_none(void **state)
+{
+    pid_t child;
+    int status;
+
+    (void)state;
+    open_pairs(0);
+    close_pairs(0);
+    child = fork();
+    assert_true(child >= 0);
+    if (!child) {
+        if (forbid_entering() != 0)
+            _exit(2);
+        _exit(sends_new() || errno != EPERM);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 2)
+        skip();
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_gets_its_own),
         cmocka_unit_test(what_a_socket_does_not_take_is_told),
+        cmocka_unit_test(a_ring_that_may_not_be_used_is_none),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
