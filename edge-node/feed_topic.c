@@ -258,9 +258,9 @@ bool feed_is_old_log(struct feed *f, uint32_t ns_index, const char *log, uint64_
     uint64_t known_ms = atomic_load(&t->known_ms); /* before the view: it may change now */
     const struct topic_view *v = feed_topic(f, ns_index);
 
-    if (v && !strcmp(v->log, log))
-        return false; /* it came in this very moment */
-    if (known_ms > since_ms || (v && !strcmp(v->was, log)))
+    if (!v || !strcmp(v->log, log))
+        return false; /* it came in this very moment, or there was no room for it */
+    if (known_ms > since_ms || !strcmp(v->was, log))
         return true;
     atomic_store(&t->wanted, true);
     return false;

@@ -67,6 +67,25 @@ static void an_unknown_log_is_asked_about(void **state)
     rig_end(&r);
 }
 
+/* Nor is a newer one old for which there is no room yet. */
+static void a_log_without_room_is_not_old(void **state)
+{
+    uint64_t since;
+
+    (void)state;
+    rig_begin(&r, true);
+    rig_topic(&r, 1, "LogAAAA1");
+    rig_view(&r, "LogAAAA1");
+    since = clock_mono_ms();
+    rig_cmd(&r, "HSET ff:topic:t n 2 log LogAAAA2 partitions 4096"); /* FEED_PLOGS_MAX */
+    assert_false(feed_is_old_log(r.feed, 0, "LogAAAA2", since));
+    for (uint64_t end = since + WAIT_MS; feed_topic(r.feed, 0) && clock_mono_ms() < end;)
+        ev_run(r.loop, EVRUN_ONCE);
+    assert_null(feed_topic(r.feed, 0));
+    assert_false(feed_is_old_log(r.feed, 0, "LogAAAA2", since));
+    rig_end(&r);
+}
+
 static void expect_upto(struct plog *p, uint64_t upto)
 {
     for (uint64_t end = clock_mono_ms() + WAIT_MS; clock_mono_ms() < end;) {
@@ -445,6 +464,7 @@ int main(void)
         TEST(a_log_ends_while_a_shard_begins_to_tail_it),
         TEST(shards_let_go_after_feeds_end),
         TEST(an_unknown_log_is_asked_about),
+        TEST(a_log_without_room_is_not_old),
         TEST(a_new_logs_beacon_is_not_stale),
         TEST(a_plogs_end_never_goes_back),
         TEST(an_older_beacon_is_no_sign_of_life),
