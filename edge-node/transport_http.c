@@ -41,6 +41,17 @@ struct slice transport_http_argument(struct lws *wsi, const char *name, char url
     }
 }
 
+int transport_http_begin(struct lws *wsi)
+{
+    char length[8];
+    int n = lws_hdr_copy(wsi, length, sizeof(length), WSI_TOKEN_HTTP_CONTENT_LENGTH);
+
+    if (n == 0 || (n > 0 && !strcmp(length, "0")))
+        return 0;
+    lws_return_http_status(wsi, HTTP_STATUS_REQ_ENTITY_TOO_LARGE, "no request has a body here");
+    return -1;
+}
+
 int transport_http_request(struct lws *wsi, const char *path)
 {
     struct shard *sh = lws_context_user(lws_get_context(wsi));

@@ -356,6 +356,8 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     struct ws_conn *c = user;
 
     switch (reason) {
+    case LWS_CALLBACK_FILTER_HTTP_CONNECTION:
+        return transport_http_begin(wsi);
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
         return transport_http_upgrade(wsi);
     case LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION:

@@ -153,6 +153,16 @@ async def test_no_upgrade_but_to_websocket(edges, fake_log, fan, to, status):
     await (await fan(edge)).subscribe("a")
 
 
+@pytest.mark.parametrize("path", ["/health/live", "/x"])
+async def test_no_bodies(edges, fake_log, fan, path):
+    """Also of a request that came together with the one before it."""
+    edge = edges()
+    head = f"GET {path} HTTP/1.1\r\nHost: edge\r\n"
+    told = await answer(edge, f"{head}Content-Length: 0\r\n\r\n{head}Content-Length: 5")
+    assert [told.count(f" {status} ") for status in (200 if "live" in path else 404, 413)] == [1, 1], told
+    await (await fan(edge)).subscribe("a")
+
+
 async def test_no_tunnel(edges, fake_log):
     assert await answer(edges(), "CONNECT edge:80 HTTP/1.1") == ""
 
