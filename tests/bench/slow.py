@@ -41,7 +41,7 @@ def load(broker, pipeline, edge, directory, slow):
 
 
 def run(options, directory):
-    pairs = 3 if options.quick else 15
+    pairs = 5 if options.quick else 15
     broker, topics = options.kafka()
     reports = {0: [], 1: []}
     with latency.ours(directory, broker, topics, name="bench-slow") as (pipeline, edge):
