@@ -8,6 +8,9 @@
  * shared libraries too, and go through what the sanitizer intercepts. What is missing here
  * (thrd_current, thrd_yield, tss_*) neither makes threads nor orders them: the C library's will do.
  *
+ * Its read-write locks are pthread's, but tsan.supp has the sanitizer ignore all that it knows of
+ * when librdkafka itself calls it, order along with accesses. Called from here it counts.
+ *
  * Invariant: glibc's types are the same ones under other names, checked below, so that either
  * family's functions may be used on an object. @thread any
  */
@@ -160,4 +163,25 @@ int cnd_wait(cnd_t *c, mtx_t *m)
 int cnd_timedwait(cnd_t *restrict c, mtx_t *restrict m, const struct timespec *restrict until)
 {
     return result(pthread_cond_timedwait((pthread_cond_t *)c, (pthread_mutex_t *)m, until));
+}
+
+/* ---- read-write locks ------------------------------------------------------------------------ */
+
+int __interceptor_pthread_rwlock_rdlock(pthread_rwlock_t *l);
+int __interceptor_pthread_rwlock_wrlock(pthread_rwlock_t *l);
+int __interceptor_pthread_rwlock_unlock(pthread_rwlock_t *l);
+
+int pthread_rwlock_rdlock(pthread_rwlock_t *l)
+{
+    return __interceptor_pthread_rwlock_rdlock(l);
+}
+
+int pthread_rwlock_wrlock(pthread_rwlock_t *l)
+{
+    return __interceptor_pthread_rwlock_wrlock(l);
+}
+
+int pthread_rwlock_unlock(pthread_rwlock_t *l)
+{
+    return __interceptor_pthread_rwlock_unlock(l);
 }
