@@ -163,19 +163,6 @@ void source_kafka_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err,
     free(ids);
 }
 
-void source_kafka_on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque)
-{
-    struct source_kafka *sk = opaque;
-    char text[256];
-
-    if (err == RD_KAFKA_RESP_ERR__FATAL) {
-        rd_kafka_fatal_error(rk, text, sizeof(text));
-        sk->ev->failed(sk->arg, text);
-    } else {
-        sk->ev->connection(sk->arg, reason);
-    }
-}
-
 static void hand_over(struct source_kafka *sk, struct slot *sl, rd_kafka_message_t *m)
 {
     struct source_record r;
@@ -221,7 +208,7 @@ static size_t drain_slot(struct source_kafka *sk, struct slot *sl)
     size_t n = 0;
 
     while (n < ROUND_RECORDS && sl->queue == queue && !sl->held) {
-        m = rd_kafka_consume_queue(queue, 0);
+        m = source_kafka_read(sk, sl);
         if (!m) {
             list_del(&sl->hot);
             break;

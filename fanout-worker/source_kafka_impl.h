@@ -38,6 +38,11 @@ struct source_kafka {
     bool spare;                          /* in no group: nothing to leave */
     rd_kafka_topic_t **rkts;             /* of the spare: keep the topics known; one a namespace */
     bool closing;
+    bool is_reading; /* the library is in a partition's queue */
+    struct {
+        bool is_there, is_fatal;
+        char text[256];
+    } error; /* that it told meanwhile */
 };
 
 extern const struct source_ops source_kafka_ops;
@@ -49,3 +54,6 @@ bool source_kafka_is_member(const struct source_kafka *sk);
 bool source_kafka_is_current(const struct source_kafka *sk);
 int source_kafka_on_stats(rd_kafka_t *rk, char *json, size_t n, void *opaque);
 void source_kafka_on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque);
+/* What a started partition's queue has, or NULL. What was read after an error that stops the
+ * partition is nobody's: it may be of another log. */
+rd_kafka_message_t *source_kafka_read(struct source_kafka *sk, const struct slot *sl);
