@@ -41,12 +41,27 @@ struct slice transport_http_argument(struct lws *wsi, const char *name, char url
     }
 }
 
-int transport_http_begin(struct lws *wsi)
+/* Methods of which libwebsockets expects a body, of whatever length, unless they say otherwise. */
+static bool is_sending(struct lws *wsi)
+{
+    return lws_hdr_total_length(wsi, WSI_TOKEN_POST_URI) ||
+           lws_hdr_total_length(wsi, WSI_TOKEN_PUT_URI) ||
+           lws_hdr_total_length(wsi, WSI_TOKEN_PATCH_URI);
+}
+
+static bool has_body(struct lws *wsi)
 {
     char length[8];
     int n = lws_hdr_copy(wsi, length, sizeof(length), WSI_TOKEN_HTTP_CONTENT_LENGTH);
 
-    if (n == 0 || (n > 0 && !strcmp(length, "0")))
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_HTTP_TRANSFER_ENCODING))
+        return true;
+    return n == 0 ? is_sending(wsi) : n < 0 || strcmp(length, "0") != 0;
+}
+
+int transport_http_begin(struct lws *wsi)
+{
+    if (!has_body(wsi))
         return 0;
     lws_return_http_status(wsi, HTTP_STATUS_REQ_ENTITY_TOO_LARGE, "no request has a body here");
     return -1;

@@ -14,7 +14,8 @@ struct lws;
 
 /* For LWS_CALLBACK_FILTER_HTTP_CONNECTION, before anything of a plain request is looked at: none
  * may have a body. libwebsockets 4.1.6 would look for that of a pipelined one for ever, without a
- * pause. */
+ * pause; and at what follows the 100 MiB that it takes for a POST without a length, as often as it
+ * can. */
 int transport_http_begin(struct lws *wsi);
 /* For LWS_CALLBACK_HTTP: what the callback returns. */
 int transport_http_request(struct lws *wsi, const char *path);

@@ -163,6 +163,18 @@ async def test_no_bodies(edges, fake_log, fan, path):
     await (await fan(edge)).subscribe("a")
 
 
+@pytest.mark.parametrize(
+    "head",
+    ["GET / HTTP/1.1\r\nTransfer-Encoding: chunked"]
+    + [f"{method} /health/live HTTP/1.{minor}" for method in ("POST", "PUT", "PATCH") for minor in (0, 1)],
+)
+async def test_no_bodies_of_unknown_length(edges, fake_log, fan, head):
+    edge = edges()
+    told = await answer(edge, f"GET / HTTP/1.1\r\nHost: edge\r\n\r\n{head}")
+    assert [told.count(f" {status} ") for status in (404, 413)] == [1, 1], told
+    await (await fan(edge)).subscribe("a")
+
+
 async def test_no_tunnel(edges, fake_log):
     assert await answer(edges(), "CONNECT edge:80 HTTP/1.1") == ""
 
