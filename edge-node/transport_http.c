@@ -67,11 +67,14 @@ int transport_http_begin(struct lws *wsi)
     return -1;
 }
 
-int transport_http_request(struct lws *wsi, const char *path)
+int transport_http_request(struct lws *wsi)
 {
     struct shard *sh = lws_context_user(lws_get_context(wsi));
-    char why[256];
+    char why[256], *path;
+    int n;
 
+    if (lws_http_get_uri_and_method(wsi, &path, &n) < 0)
+        return -1;
     if (!strcmp(path, "/health/live"))
         return respond(wsi, HTTP_STATUS_OK, "ok");
     if (!strcmp(path, "/health/ready")) {

@@ -17,8 +17,9 @@ struct lws;
  * pause; and at what follows the 100 MiB that it takes for a POST without a length, as often as it
  * can. */
 int transport_http_begin(struct lws *wsi);
-/* For LWS_CALLBACK_HTTP: what the callback returns. */
-int transport_http_request(struct lws *wsi, const char *path);
+/* For LWS_CALLBACK_HTTP: what the callback returns. The path that the callback is given is less
+ * than the request's where a mount led to it. */
+int transport_http_request(struct lws *wsi);
 /* For LWS_CALLBACK_HTTP_CONFIRM_UPGRADE: to WebSocket only. libwebsockets would go on in HTTP/2,
  * too, where 4.1.6 has assertions that a client can make fail. */
 int transport_http_upgrade(struct lws *wsi);

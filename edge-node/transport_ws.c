@@ -375,7 +375,7 @@ static int on_event(struct lws *wsi, enum lws_callback_reasons reason, void *use
     case LWS_CALLBACK_OPENSSL_LOAD_EXTRA_SERVER_VERIFY_CERTS:
         return transport_tls_prepare(user);
     case LWS_CALLBACK_HTTP:
-        return transport_http_request(wsi, in);
+        return transport_http_request(wsi);
     default:
         return lws_callback_http_dummy(wsi, reason, user, in, len);
     }

@@ -35,6 +35,17 @@ def test_health_and_metrics(edges, redis):
     assert edge.get("/nothing")[0] == 404
 
 
+def test_health_beside_a_page(edges, fake_log, tmp_path):
+    (tmp_path / "page").mkdir()
+    (tmp_path / "page" / "index.html").write_text("a page")
+    edge = edges(page_dir=str(tmp_path / "page"))
+    edge.wait_for(lambda: edge.get("/health/ready")[0] == 200, "ready", 10)
+    assert edge.get("/health/live", edge.address) == (200, "ok\n")
+    assert edge.get("/health/ready", edge.address)[0] == 200
+    assert edge.get("/", edge.address) == (200, "a page")
+    assert [edge.get(path, edge.address)[0] for path in ("/health/other", "/live", "/other")] == [404] * 3
+
+
 async def test_sigterm_tells_clients_and_ends(edges, fake_log, fan):
     edge = edges(drain_time="1s")
     clients = [await fan(edge) for _ in range(20)]
