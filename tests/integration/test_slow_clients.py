@@ -51,17 +51,22 @@ async def metric(edge, name, least, timeout=10, **labels):
     return await asyncio.to_thread(edge.wait_metric, name, least, timeout, **labels)
 
 
-async def flood(log, first=0, records=600):
-    """More than all buffers on the way to a client that doesn't read; returns the next number."""
+async def flood(edge, log, first=0, records=600):
+    """More than all buffers on the way to a client that doesn't read; returns the next number.
+
+    In many turns of the edge: what comes in one is one write, however large, and who was given all of it
+    doesn't lag.
+    """
+    had = edge.metrics().total("fanfare_edge_records_total") - first
     for n in range(first, first + records, 50):
         log.append(numbered(n, 50))
-        await asyncio.sleep(0)
+        await metric(edge, "fanfare_edge_records_total", had + n + 50)
     return first + records
 
 
 async def lag(edge, log, count=1, first=0, records=600):
     """The same, and `count` subscriptions lag."""
-    end = await flood(log, first, records)
+    end = await flood(edge, log, first, records)
     await metric(edge, "fanfare_edge_lagging", count)
     return end
 
@@ -131,7 +136,7 @@ async def test_disconnect_says_slow_and_the_cursor_resumes(edges, fake_log, slow
     edge = edges(namespaces=spaces(slow_clients="disconnect", slow_time="500ms"))
     client, other = await slow(edge, "a", read=False), await fan(edge)
     await other.subscribe("a")
-    end = await flood(fake_log)
+    end = await flood(edge, fake_log)
     await metric(edge, "fanfare_edge_slow_total", 1, policy="disconnect")
     await metric(edge, "fanfare_edge_slow_disconnects_total", 1)
     client.resume()
