@@ -64,8 +64,8 @@ BENCHES = {
     "affinity": affinity,
     "predict": predict,
 }
-# Left out of --quick, unless named: minutes, without a ratio of CPU time that a later run could be judged by.
-NOT_QUICK = {"storm", "deep", "affinity", "predict"}
+# Left out of --quick, unless named: minutes without a ratio of our CPU time that a later run is judged by.
+NOT_QUICK = {"peers", "storm", "deep", "affinity", "predict"}
 
 
 class Options:
@@ -130,7 +130,7 @@ def verdict(args, figures, failed):
 def main():
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__.split("\n\n")[1])
     parser.add_argument("which", nargs="*", metavar="bench", help=f"{', '.join(BENCHES)} or all")
-    parser.add_argument("--quick", action="store_true", help="fewer and shorter runs: under 5 min")
+    parser.add_argument("--quick", action="store_true", help="fewer and shorter runs: some 6 min")
     into = "the figures; in a FILE that is there, other benches' stay"
     parser.add_argument("--json", metavar="FILE", help=into)
     parser.add_argument("--compare", metavar="OLD", help="judge by the figures of that file")
