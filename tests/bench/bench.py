@@ -140,8 +140,8 @@ def main():
     if unknown:
         parser.error(f"no such bench: {', '.join(sorted(unknown))}")
     everything = not args.which or "all" in args.which
-    wanted = set(args.which) | (set(BENCHES) - (NOT_QUICK if args.quick else set()) if everything else set())
-    names = [n for n in BENCHES if n in wanted]
+    left_out = NOT_QUICK if args.quick else set()
+    names = [n for n in BENCHES if n in args.which or (everything and n not in left_out)]
 
     environment = measure.environment()
     for key, value in environment.items():
