@@ -38,6 +38,13 @@ static void a_log_ends_while_a_shard_begins_to_tail_it(void **state)
     rig_end(&r);
 }
 
+static void begin_in_a_log(void)
+{
+    rig_begin(&r, true);
+    rig_topic(&r, 1, "LogAAAA1");
+    rig_view(&r, "LogAAAA1");
+}
+
 /* What a client says of a log that this edge doesn't know is judged by what Redis says after that;
  * and sooner than the topic would be read anyway. */
 static void an_unknown_log_is_asked_about(void **state)
@@ -45,9 +52,7 @@ static void an_unknown_log_is_asked_about(void **state)
     uint64_t since;
 
     (void)state;
-    rig_begin(&r, true);
-    rig_topic(&r, 1, "LogAAAA1");
-    rig_view(&r, "LogAAAA1");
+    begin_in_a_log();
     since = clock_mono_ms();
     assert_false(feed_is_old_log(r.feed, 0, "LogAAAA2", since));
     rig_topic(&r, 2, "LogAAAA2"); /* it is a newer one */
@@ -73,9 +78,7 @@ static void a_log_without_room_is_not_old(void **state)
     uint64_t since;
 
     (void)state;
-    rig_begin(&r, true);
-    rig_topic(&r, 1, "LogAAAA1");
-    rig_view(&r, "LogAAAA1");
+    begin_in_a_log();
     since = clock_mono_ms();
     rig_cmd(&r, "HSET ff:topic:t n 2 log LogAAAA2 partitions 4096"); /* FEED_PLOGS_MAX */
     assert_false(feed_is_old_log(r.feed, 0, "LogAAAA2", since));
