@@ -11,6 +11,11 @@
 
 #define WANT_TTL_MS "2500"
 
+static struct slice key_of(char key[KEY_MAX], const struct segment_want *want)
+{
+    return (struct slice){key, key_segment_want(key, want->log, want->partition, want->from)};
+}
+
 static void on_there(struct redis_conn *c, const struct redis_reply *reply, void *arg)
 {
     struct deep_row *row = arg;
@@ -73,14 +78,9 @@ void deep_want_take(struct deep *d, const struct segment_want *want)
     redis_cmd(d->redis, on_there, row, 2,
               (struct slice[]){SLICE("EXISTS"),
                                {key, key_segment(key, want->log, want->partition, want->from)}});
-    redis_cmd(
-        d->redis, on_claimed, row, 6,
-        (struct slice[]){SLICE("SET"),
-                         {lock, key_segment_want(lock, want->log, want->partition, want->from)},
-                         SLICE("1"),
-                         SLICE("XX"),
-                         SLICE("PX"),
-                         SLICE(WANT_TTL_MS)});
+    redis_cmd(d->redis, on_claimed, row, 6,
+              (struct slice[]){SLICE("SET"), key_of(lock, want), SLICE("1"), SLICE("XX"),
+                               SLICE("PX"), SLICE(WANT_TTL_MS)});
 }
 
 void deep_want_renew(const struct deep_row *row)
@@ -88,10 +88,7 @@ void deep_want_renew(const struct deep_row *row)
     char key[KEY_MAX];
 
     redis_cmd(row->d->redis, NULL, NULL, 3,
-              (struct slice[]){
-                  SLICE("PEXPIRE"),
-                  {key, key_segment_want(key, row->want.log, row->want.partition, row->want.from)},
-                  SLICE(WANT_TTL_MS)});
+              (struct slice[]){SLICE("PEXPIRE"), key_of(key, &row->want), SLICE(WANT_TTL_MS)});
 }
 
 void deep_want_drop(const struct deep_row *row)
@@ -99,7 +96,5 @@ void deep_want_drop(const struct deep_row *row)
     char key[KEY_MAX];
 
     redis_cmd(row->d->redis, NULL, NULL, 2,
-              (struct slice[]){SLICE("DEL"),
-                               {key, key_segment_want(key, row->want.log, row->want.partition,
-                                                      row->want.from)}});
+              (struct slice[]){SLICE("DEL"), key_of(key, &row->want)});
 }
