@@ -83,9 +83,10 @@ size_t beacon_field(char dst[KEY_MAX], const char *log, int32_t partition)
 size_t beacon_print(char dst[256], const struct beacon_row *row)
 {
     must((size_t)row->state < ARRAY_LEN(states));
-    return printed(snprintf(dst, 256, "%llu %s %s %llu %llu %llu", (unsigned long long)row->counter,
-                            row->worker, states[row->state], (unsigned long long)row->low,
-                            (unsigned long long)row->end, (unsigned long long)row->last),
+    return printed(snprintf(dst, 256, "%llu %s %s %llu %llu %llu %llu",
+                            (unsigned long long)row->counter, row->worker, states[row->state],
+                            (unsigned long long)row->low, (unsigned long long)row->end,
+                            (unsigned long long)row->last, (unsigned long long)row->age_ms),
                    256);
 }
 
@@ -174,6 +175,13 @@ int segment_want_parse(struct slice text, struct segment_want *ret)
     return 0;
 }
 
+/* An older worker doesn't say it. */
+static bool take_age(struct slice *it, uint64_t *ret)
+{
+    *ret = BEACON_AGE_UNKNOWN;
+    return !it->p || take_number(it, ' ', INT64_MAX, ret);
+}
+
 int beacon_parse(struct slice field, struct slice value, struct beacon_row *ret)
 {
     struct beacon_row row = {.counter = 0};
@@ -186,7 +194,8 @@ int beacon_parse(struct slice field, struct slice value, struct beacon_row *ret)
         !parse_worker(worker, &row) || !take_until(&value, ' ', &state) ||
         !parse_state(state, &row.state) || !take_number(&value, ' ', INT64_MAX, &row.low) ||
         !take_number(&value, ' ', INT64_MAX, &row.end) ||
-        !take_number(&value, ' ', INT64_MAX, &row.last) || value.p)
+        !take_number(&value, ' ', INT64_MAX, &row.last) || !take_age(&value, &row.age_ms) ||
+        value.p)
         return -EBADMSG;
     *ret = row;
     return 0;

@@ -11,6 +11,7 @@
  *   ff:segs, ff:segs:sum  zset of "<size> <ttl> <key>" by when it expires, and their sum in bytes
  *   ff:topic:<topic>      hash: n, log, partitions, partitioner, state (live | unmapped |
  *                         compacted), and what edges must have alike: namespace, key, history
+ *   ff:shards             hash: the other Redis servers of the region; stores.h
  *   ff:beacon             hash: a row for each worker (w:<id>) and each partition (p:<log>:<p>)
  *
  * A beacon row is text, fields split by one space:
@@ -31,6 +32,7 @@
 #define TOPIC_MAX     249 /* Kafka's own limit for a topic's name */
 #define KEY_MAX       320 /* any key below fits, with its NUL */
 #define KEY_BEACON    "ff:beacon"
+#define KEY_SHARDS    "ff:shards"
 #define KEY_WANTS     "ff:want"
 #define KEY_SEGS      "ff:segs"
 #define KEY_SEGS_SUM  "ff:segs:sum"
@@ -60,12 +62,15 @@ enum beacon_state {
     BEACON_STALLED
 };
 
+#define BEACON_AGE_UNKNOWN INT64_MAX
+
 struct beacon_row {
     char log[LOG_ID_LEN + 1];
     int32_t partition;
     uint64_t counter;
     enum beacon_state state;
     uint64_t low, end, last; /* positions */
+    uint64_t age_ms;         /* of end, at most; BEACON_AGE_UNKNOWN: not told */
     char worker[WORKER_ID_MAX];
 };
 

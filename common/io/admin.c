@@ -47,15 +47,89 @@ static enum MHD_Result respond(struct MHD_Connection *c, int status, const char 
     return rc;
 }
 
-static enum MHD_Result respond_text(struct MHD_Connection *c, int status, const char *text,
-                                    const char *allow)
+static bool is_reading(const char *method)
+{
+    return strcmp(method, "GET") == 0 || strcmp(method, "HEAD") == 0;
+}
+
+/* The route's path if it is for such methods, else NULL. */
+static const char *path_for(const struct admin_route *r, const char *method)
+{
+    size_t n = strlen(method);
+
+    if (r->path[0] == '/')
+        return is_reading(method) ? r->path : NULL;
+    return strncmp(r->path, method, n) == 0 && r->path[n] == ' ' ? r->path + n + 1 : NULL;
+}
+
+static const struct admin_route *find(const struct admin_route *routes, const char *method,
+                                      const char *url)
+{
+    for (const struct admin_route *r = routes; r->path; r++) {
+        const char *path = path_for(r, method);
+        if (path && strcmp(path, url) == 0)
+            return r;
+    }
+    return NULL;
+}
+
+/* The methods of a path; for one that isn't here, those of most. */
+static void list_methods(struct buf *out, const struct admin_route *routes, const char *url)
+{
+    for (const struct admin_route *r = routes; r->path; r++) {
+        size_t n = strcspn(r->path, " ");
+        if (r->path[n] && strcmp(r->path + n + 1, url) == 0)
+            buf_printf(out, "%s%.*s", out->n ? ", " : "", (int)n, r->path);
+    }
+    if (!out->n || find(routes, "GET", url))
+        buf_printf(out, "%sGET, HEAD", out->n ? ", " : "");
+}
+
+static enum MHD_Result wrong_method(struct MHD_Connection *c, const struct admin_route *routes,
+                                    const char *url)
+{
+    struct buf allow = BUF_INIT, body = BUF_INIT;
+    enum MHD_Result rc;
+
+    list_methods(&allow, routes, url);
+    buf_printf(&body, "only %.*s\n", (int)allow.n, allow.p);
+    buf_byte(&allow, '\0');
+    rc = respond(c, 405, "text/plain", &body, allow.p);
+    buf_done(&allow);
+    buf_done(&body);
+    return rc;
+}
+
+static enum MHD_Result not_for_pages(struct MHD_Connection *c)
 {
     struct buf body = BUF_INIT;
     enum MHD_Result rc;
 
-    buf_str(&body, text);
-    rc = respond(c, status, "text/plain", &body, allow);
+    buf_lit(&body, "not for web pages\n");
+    rc = respond(c, 403, "text/plain", &body, NULL);
     buf_done(&body);
+    return rc;
+}
+
+static bool wants_text(struct MHD_Connection *c)
+{
+    const char *format = MHD_lookup_connection_value(c, MHD_GET_ARGUMENT_KIND, "format");
+    const char *accept = MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Accept");
+
+    if (format)
+        return strcmp(format, "text") == 0;
+    return accept && strncmp(accept, "text/plain", 10) == 0;
+}
+
+static enum MHD_Result answer(struct MHD_Connection *c, const struct admin_route *r)
+{
+    struct admin_response res = {
+        .wants_text = wants_text(c), .status = 200, .content_type = "text/plain"};
+    enum MHD_Result rc;
+
+    r->handle(&res, r->arg);
+    rc = respond(c, res.status, res.content_type, &res.body, NULL);
+    buf_done(&res.body);
     return rc;
 }
 
@@ -78,12 +152,14 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const cha
                                   size_t *upload_size, void **state)
 {
     const struct admin *a = arg;
-    enum MHD_Result rc;
+    const struct admin_route *r = find(a->routes, method, url);
 
     (void)version, (void)upload;
     /* Answered at the first call, so the library closes and doesn't read the body. */
-    if (strcmp(method, "GET") != 0 && strcmp(method, "HEAD") != 0)
-        return respond_text(c, 405, "only GET and HEAD\n", "GET, HEAD");
+    if (!r && !is_reading(method))
+        return wrong_method(c, a->routes, url);
+    if (!is_reading(method) && MHD_lookup_connection_value(c, MHD_HEADER_KIND, "Origin"))
+        return not_for_pages(c);
     if (!*state) { /* the first call: an answer now would cost the connection */
         *state = arg;
         return MHD_YES;
@@ -92,16 +168,7 @@ static enum MHD_Result on_request(void *arg, struct MHD_Connection *c, const cha
         *upload_size = 0;
         return MHD_YES;
     }
-    for (const struct admin_route *r = a->routes; r->path; r++) {
-        struct admin_response res = {.status = 200, .content_type = "text/plain"};
-        if (strcmp(r->path, url) != 0)
-            continue;
-        r->handle(&res, r->arg);
-        rc = respond(c, res.status, res.content_type, &res.body, NULL);
-        buf_done(&res.body);
-        return rc;
-    }
-    return not_found(c, a->routes);
+    return r ? answer(c, r) : not_found(c, a->routes);
 }
 
 /* ---- the loop ---- */

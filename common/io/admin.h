@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * admin.h: the admin listener: a small HTTP/1.1 server (libmicrohttpd) for /metrics, /health/live,
- * /health/ready and what a program adds. GET only, bounded: at most 64 connections, 10 s each.
+ * /health/ready and what a program adds. Bounded: at most 64 connections, 10 s each, and no body is
+ * read. What changes something has a method of its own, and is refused to web pages (they can send
+ * requests to any address, but not without an Origin).
  *
  * Runs in the calling thread on a libev loop (main); handlers must not block. Owns libmicrohttpd.
  */
@@ -14,13 +16,14 @@ struct ev_loop;
 struct admin;
 
 struct admin_response {
+    bool wants_text;          /* asked for: by ?format=text, or Accept: text/plain */
     int status;               /* 200 by default */
     const char *content_type; /* text/plain by default; static string */
     struct buf body;          /* freed by admin */
 };
 
 struct admin_route {
-    const char *path; /* exact */
+    const char *path; /* exact; "/metrics" for GET and HEAD, or with its method: "POST /drain" */
     void (*handle)(struct admin_response *res, void *arg);
     void *arg;
 };

@@ -6,7 +6,10 @@
  * It never reconnects or resends by itself: when it breaks, every command not yet answered gets its
  * callback with reply NULL, then on_down is called once; the owner decides (docs of append, feed).
  *
- * URL: redis://[user[:password]@]host[:port][/db] or unix:/path. A password may be given apart.
+ * URL: redis://[user[:password]@]host[:port][/db], unix:/path, or
+ * sentinel://[user[:password]@]host[:port][,host[:port]…]/master[/db], whose hosts are Sentinels:
+ * they are asked at each connect where that master is, and user and password are the master's. A
+ * password may be given apart.
  */
 #pragma once
 
@@ -14,6 +17,7 @@
 
 struct ev_loop;
 struct redis_conn;
+struct redis_watch;
 struct redis_reply; /* borrowed within its callback */
 
 enum redis_type {
@@ -31,12 +35,24 @@ size_t redis_len(const struct redis_reply *r);       /* elements of an array; el
 const struct redis_reply *redis_at(const struct redis_reply *r, size_t i);
 bool redis_is_error(const struct redis_reply *r, const char *prefix); /* "NOSCRIPT", "OOM", … */
 
+enum redis_role {
+    REDIS_ANY,
+    REDIS_MASTER,  /* a server that says it is a replica is refused: -EROFS */
+    REDIS_REPLICA, /* one that isn't in step with its master is: -EAGAIN; it may be a master by now.
+                    * By Sentinels: one that they know, this process always the same */
+};
+
 struct redis_opts {
     const char *url;
     const char *password; /* NULL or "" = the URL's */
-    int64_t connect_ms;   /* a connection not up by then is down (ETIMEDOUT); default 2000 if 0 */
-    int64_t reply_ms; /* the oldest unanswered command may take this long, else down; 0 = never */
-    const char *name; /* CLIENT SETNAME; NULL = none */
+    enum redis_role role; /* by Sentinels REDIS_ANY is REDIS_MASTER */
+    /* Of the Sentinels themselves; NULL or "" = none. */
+    const char *sentinel_user, *sentinel_password;
+    /* Where the master was last, for when no Sentinel answers; NULL = then it can't connect. */
+    struct redis_watch *watch;
+    int64_t connect_ms; /* a connection not up by then is down (ETIMEDOUT); default 2000 if 0 */
+    int64_t reply_ms;   /* the oldest unanswered command may take this long, else down; 0 = never */
+    const char *name;   /* CLIENT SETNAME; NULL = none */
 };
 
 struct redis_ops {
@@ -62,21 +78,28 @@ struct redis_entries_ops {
     void (*done)(void *arg, int err, const char *msg);
 };
 
-/* Begins to connect (a host name is resolved by getaddrinfo, which may block). ops must outlive the
- * connection. Callbacks only come from the loop, never from inside this call. NULL only for an
- * unusable URL (redis_url_check says why). */
+/* Begins to connect; nothing of it blocks. ops must outlive the connection. Callbacks only come
+ * from the loop, never from inside this call. NULL only for an unusable URL (redis_url_check says
+ * why). */
 struct redis_conn *redis_conn_new(struct ev_loop *loop, const struct redis_opts *opts,
                                   const struct redis_ops *ops, void *arg);
 /* Unanswered callbacks get NULL before it returns; no on_down. May be called from any callback of
  * c, whose reply then stays valid until that callback returns. */
 void redis_conn_free(struct redis_conn *c);
+/* Its owner found that it is of no use: ends as if it had broken, with on_down from the loop. */
+void redis_conn_end(struct redis_conn *c, const char *why);
 bool redis_conn_is_up(const struct redis_conn *c);
-/* Is the address a number (or a path), so that connecting never waits for a resolver? */
-bool redis_url_is_numeric(const char *url);
-int redis_url_check(const char *url, char *why, size_t why_size) _must_check_;
 /* host:port or unix:/path, for people: a URL may hold a password. "?" for an unusable URL. */
 #define REDIS_WHERE_MAX 300
 void redis_url_where(const char *url, char dst[REDIS_WHERE_MAX]);
+/* The same of a connection: of a Sentinel URL the server it was led to. */
+void redis_conn_where(const struct redis_conn *c, char dst[REDIS_WHERE_MAX]);
+/* A usable URL without its password, for others to use. */
+void redis_url_public(const char *url, char dst[REDIS_WHERE_MAX]);
+bool redis_url_has_password(const char *url);
+/* Do both lead to one server, as its address goes? */
+bool redis_conn_is_same(const struct redis_conn *a, const struct redis_conn *b);
+int redis_url_check(const char *url, char *why, size_t why_size) _must_check_;
 
 /* Queue a command; written once before the loop sleeps (or when 64 KiB are queued). fn may be NULL.
  * On a connection that is not up: fn is called with NULL at the next loop turn. A callback that got
@@ -99,8 +122,24 @@ size_t redis_pending_bytes(const struct redis_conn *c); /* queued and not yet gi
 size_t redis_pending_cmds(const struct redis_conn *c);  /* not yet answered */
 int64_t redis_client_id(const struct redis_conn *c);    /* CLIENT ID; 0 before on_up */
 
+/* Asks the Sentinels of a sentinel:// URL all the time, twice a second: a master that was deposed
+ * may go on answering. Outlives the connections that name it; one loop. */
+struct redis_watch_ops {
+    /* A master is known: connections that don't agree are of no use (redis_conn_end). Each time. */
+    void (*on_master)(void *arg);
+    /* Sentinels that answered no longer do (why), or they do again. */
+    void (*on_heard)(void *arg, bool heard, const char *why);
+};
+/* NULL: the URL names no Sentinels. */
+struct redis_watch *redis_watch_new(struct ev_loop *loop, const struct redis_opts *opts,
+                                    const struct redis_watch_ops *ops, void *arg);
+void redis_watch_free(struct redis_watch *w);
+/* Leads the connection to the master that is known? One on its way there does. */
+bool redis_watch_agrees(const struct redis_watch *w, const struct redis_conn *c);
+
 /* Blocking, for boot and tools. */
 struct redis_sync;
+/* NULL with why filled, and errno. */
 struct redis_sync *redis_sync_open(const struct redis_opts *opts, char *why, size_t why_size);
 /* NULL if the connection broke (why is filled at open only; text by redis_sync_why). The reply
  * lives until the next call or close. */

@@ -2,9 +2,10 @@
 /*
  * redis_impl.h: the inside of a Redis connection, shared by the redis*.c files and nobody else.
  *
- * redis.c owns the socket and the watchers, redis_read.c the input, redis_cmd.c the queue of
- * commands and the output, redis_reply.c what hiredis' reader calls, redis_url.c the address,
- * redis_sync.c the blocking form.
+ * redis.c owns the watchers and the end, redis_connect.c the way to being up, redis_read.c the
+ * input, redis_cmd.c the queue of commands and the output, redis_reply.c what hiredis' reader
+ * calls, redis_url.c the address, redis_sentinel.c who the master is, redis_watch.c whether it
+ * still is, redis_sync.c the blocking form.
  *
  * Invariant: `sent` holds one row per command whose reply has not been seen to its end, in the
  * order written, so its head always names who gets the reply being parsed. @thread of the
@@ -18,9 +19,11 @@
 
 #include "common/base/buf.h"
 #include "common/io/redis.h"
+#include "common/io/resolve.h"
 
 #define REDIS_STRING_MAX MIB(64)  /* one string of a reply */
 #define REDIS_TREE_MAX   MIB(128) /* a whole reply tree, array slots included */
+#define REDIS_DEPTH_MAX  7        /* arrays in one another, as in hiredis 0.14; ours need five */
 #define REDIS_READ_SIZE  KIB(256) /* one recv() */
 #define REDIS_READ_TURN  MIB(1)   /* bytes per event, so one connection can't hold the loop */
 #define REDIS_FEED_SIZE  KIB(16)  /* given to hiredis at once: it memmoves what is left of it */
@@ -32,17 +35,44 @@
 #define REDIS_ERROR_MAX  512 /* bytes kept of an error in the place of entries */
 
 /* redis_url.c */
+struct redis_address {
+    char host[RESOLVE_HOST_MAX]; /* "": not known */
+    int port;
+};
+
 struct redis_url {
-    char *host; /* NULL for a unix socket */
-    char *path; /* of the unix socket, else NULL */
+    struct redis_address at; /* of a Sentinel URL: the master's, when it was asked for */
+    char *path;              /* of a unix socket, else NULL */
+    char *master;            /* its name, of a Sentinel URL, else NULL */
+    struct redis_address *sentinels;
+    size_t sentinel_count;
     char *user, *password;
-    int port, db;
+    int db;
 };
 
 int redis_url_parse(const char *url, struct redis_url *ret, char *why,
                     size_t why_size) _must_check_;
 void redis_url_done(struct redis_url *u);
 void redis_url_print(const struct redis_url *u, char *dst, size_t size); /* without secrets */
+
+/* redis_sentinel.c: fn is told once for each question, and may free ss. */
+struct sentinels;
+struct sentinels_say {
+    int err; /* 0; -ENOENT: no such master; -ENXIO: no replica; -EHOSTUNREACH: none answers */
+    struct redis_address at;
+    int64_t epoch;
+    bool by_most; /* most of them know a master */
+    char why[256];
+};
+typedef void sentinels_fn(void *arg, const struct sentinels_say *says);
+struct sentinels *sentinels_new(struct ev_loop *loop, const struct redis_url *url,
+                                const struct redis_opts *opts, sentinels_fn *fn, void *arg);
+void sentinels_ask(struct sentinels *ss); /* nothing while it is asked */
+void sentinels_free(struct sentinels *ss);
+/* redis_watch.c: where to connect by that answer, and by what the watch (or NULL) knows. 0, or
+ * says->err. */
+int watch_judge(const struct redis_watch *w, const struct sentinels_say *says,
+                struct redis_address *ret) _must_check_;
 
 /* redis_reply.c: a reply tree lives in an arena which is emptied after its callback. */
 struct redis_reply {
@@ -117,9 +147,14 @@ struct redis_conn {
     void *arg;
     struct redis_url url;
     char *password, *name;
+    enum redis_role role;
     uint64_t connect_ms, reply_ms;
 
-    redisContext *ctx; /* its fd and its reader are used; its output buffer is not */
+    struct redis_watch *watch;
+    struct sentinels *asking;  /* where the master is */
+    struct resolve *resolving; /* the host's address is being looked up */
+    redisContext
+        *ctx; /* NULL until then; its fd and its reader are used, its output buffer is not */
     ev_io reading, writing;
     ev_timer timer; /* connect_ms, then reply_ms */
     ev_timer soon;  /* zero time-out: what must be told from the loop, not from a caller's stack */
@@ -135,7 +170,7 @@ struct redis_conn {
     bool too_big;   /* why hiredis was told that memory ran out */
     bool expecting; /* the reader is set up for the head of sent */
     int err;        /* why it is down */
-    char why[256];
+    char why[512];
 
     struct buf out;
     size_t out_off;              /* bytes of out already written */
@@ -152,6 +187,11 @@ struct redis_conn {
 void conn_fail(struct redis_conn *c, int err, const char *fmt, ...) _printf_like_(3, 4);
 void conn_write(struct redis_conn *c); /* what is queued, as far as the kernel takes it */
 void conn_leave(struct redis_conn *c); /* ends what c->nest++ began; may free c */
+/* redis.c: redis_conn_new() of a parsed URL, which is taken. */
+struct redis_conn *conn_new(struct ev_loop *loop, struct redis_url *take_url,
+                            const struct redis_opts *opts, const struct redis_ops *ops, void *arg);
+/* redis_connect.c: on the way to being up; what fails is told as conn_fail() does. */
+void conn_begin(struct redis_conn *c, const struct redis_opts *opts);
 /* redis_read.c */
 void conn_read(struct redis_conn *c);  /* what has come; may free c */
 void conn_watch(struct redis_conn *c); /* before the loop sleeps: shall replies wake it? */

@@ -120,10 +120,20 @@ static void *tree_string(const redisReadTask *task, char *str, size_t n)
     return r;
 }
 
+/* From 1.0 on hiredis goes as deep as it is told to, with memory for each level. */
+static bool is_too_deep(const redisReadTask *task)
+{
+    int depth = 0;
+
+    for (; task && depth <= REDIS_DEPTH_MAX; task = task->parent)
+        depth++;
+    return depth > REDIS_DEPTH_MAX;
+}
+
 static void *tree_array(const redisReadTask *task, REPLY_COUNT count)
 {
     struct redis_conn *c = task->privdata;
-    struct redis_reply *r = tree_slot(task, REDIS_T_ARRAY);
+    struct redis_reply *r = is_too_deep(task) ? NULL : tree_slot(task, REDIS_T_ARRAY);
     size_t n = (size_t)count;
 
     if (r && n <= REDIS_TREE_MAX / sizeof(*r))
@@ -270,6 +280,10 @@ static void *entries_array(const redisReadTask *task, REPLY_COUNT count)
     struct entries_parse *e = parse_of(task);
     enum level level = level_of(task);
 
+    if (is_too_deep(task)) {
+        ((struct redis_conn *)task->privdata)->too_big = true;
+        return NULL;
+    }
     switch (level) {
     case LEVEL_TOP:
         return &levels[e->root];

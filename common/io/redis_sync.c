@@ -17,7 +17,8 @@ struct redis_sync {
     struct reply_arena arena; /* taken over from the connection: holds the reply */
     struct redis_reply *reply;
     bool done; /* what ev_run was waiting for has come */
-    char why[256];
+    int err;   /* of its end */
+    char why[512];
 };
 
 static void finish(struct redis_sync *s)
@@ -36,7 +37,7 @@ static void on_down(struct redis_conn *c, int err, const char *why, void *arg)
 {
     struct redis_sync *s = arg;
 
-    (void)err;
+    s->err = err;
     snprintf(s->why, sizeof(s->why), "%s", why);
     redis_conn_free(c);
     s->conn = NULL;
@@ -68,9 +69,12 @@ static void wait_for(struct redis_sync *s)
 struct redis_sync *redis_sync_open(const struct redis_opts *opts, char *why, size_t why_size)
 {
     struct redis_sync *s;
+    int err;
 
-    if (redis_url_check(opts->url, why, why_size) < 0)
+    if (redis_url_check(opts->url, why, why_size) < 0) {
+        errno = EINVAL;
         return NULL;
+    }
     s = mem_zalloc(sizeof(*s));
     s->loop = ev_loop_new(EVFLAG_AUTO);
     must(s->loop);
@@ -80,7 +84,9 @@ struct redis_sync *redis_sync_open(const struct redis_opts *opts, char *why, siz
     if (s->conn)
         return s;
     snprintf(why, why_size, "%s", s->why);
+    err = -s->err;
     redis_sync_close(s);
+    errno = err;
     return NULL;
 }
 

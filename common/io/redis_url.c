@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * redis_url.c: redis://[user[:password]@]host[:port][/db] and unix:/path.
+ * redis_url.c: redis://[user[:password]@]host[:port][/db], unix:/path, and
+ * sentinel://[user[:password]@]host[:port][,…]/master[/db].
  *
  * User and password are percent-decoded. The text of an error never repeats the URL, since it may
  * hold a password. @thread any
  */
-#include <arpa/inet.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,7 +13,8 @@
 
 #include "common/io/redis_impl.h"
 
-#define URL_MAX 4096
+#define URL_MAX       4096
+#define SENTINELS_MAX 16
 
 static int refuse(char *why, size_t why_size, const char *text)
 {
@@ -30,19 +31,38 @@ static void free_secret(char *s)
 
 void redis_url_done(struct redis_url *u)
 {
-    free(u->host);
     free(u->path);
+    free(u->master);
+    free(u->sentinels);
     free(u->user);
     free_secret(u->password);
     *u = (struct redis_url){0};
 }
 
+static int print_address(char *dst, size_t size, const struct redis_address *at)
+{
+    return snprintf(dst, size, strchr(at->host, ':') ? "[%s]:%d" : "%s:%d", at->host, at->port);
+}
+
 void redis_url_print(const struct redis_url *u, char *dst, size_t size)
 {
-    if (u->path)
+    size_t n;
+
+    if (u->path) {
         snprintf(dst, size, "unix:%s", u->path);
-    else if (u->host)
-        snprintf(dst, size, strchr(u->host, ':') ? "[%s]:%d" : "%s:%d", u->host, u->port);
+    } else if (u->at.host[0]) {
+        print_address(dst, size, &u->at);
+    } else {
+        n = (size_t)snprintf(dst, size, "sentinel://");
+        for (size_t i = 0; i < u->sentinel_count && n < size; i++) {
+            n += (size_t)print_address(dst + n, size - n, &u->sentinels[i]);
+            if (n < size)
+                n += (size_t)snprintf(dst + n, size - n, "%s",
+                                      i + 1 < u->sentinel_count ? "," : "/");
+        }
+        if (n < size)
+            snprintf(dst + n, size - n, "%s", u->master);
+    }
 }
 
 static int hex_digit(char c)
@@ -119,9 +139,11 @@ static bool parse_user(struct slice s, struct redis_url *u)
     return s.n == 0 || (u->user = percent_decode(s)) != NULL;
 }
 
-static int parse_host(struct slice s, struct redis_url *u, char *why, size_t why_size)
+/* host[:port] */
+static int parse_address(struct slice s, int port, struct redis_address *ret, char *why,
+                         size_t why_size)
 {
-    struct slice port = {NULL, 0};
+    struct slice digits = {NULL, 0};
 
     if (s.n && s.p[0] == '[') {
         struct slice behind;
@@ -130,16 +152,51 @@ static int parse_host(struct slice s, struct redis_url *u, char *why, size_t why
         if (!split(&s, ']', &behind) || (behind.n && behind.p[0] != ':'))
             return refuse(why, why_size, "a '[' without its ']' in the host");
         if (behind.n)
-            port = (struct slice){behind.p + 1, behind.n - 1};
+            digits = (struct slice){behind.p + 1, behind.n - 1};
     } else {
-        split(&s, ':', &port);
+        split(&s, ':', &digits);
     }
     if (s.n == 0)
         return refuse(why, why_size, "no host");
-    u->port = 6379;
-    if (port.p && !parse_number(port, 1, 65535, &u->port))
+    if (s.n >= sizeof(ret->host))
+        return refuse(why, why_size, "a host of more than 255 bytes");
+    ret->port = port;
+    if (digits.p && !parse_number(digits, 1, 65535, &ret->port))
         return refuse(why, why_size, "the port isn't 1..65535");
-    u->host = mem_strndup(s.p, s.n);
+    memcpy(ret->host, s.p, s.n);
+    ret->host[s.n] = '\0';
+    return 0;
+}
+
+static int parse_sentinels(struct slice list, struct redis_url *u, char *why, size_t why_size)
+{
+    struct slice more;
+    bool goes_on = true;
+
+    u->sentinels = mem_zalloc(SENTINELS_MAX * sizeof(*u->sentinels));
+    while (goes_on) {
+        struct redis_address *at = &u->sentinels[u->sentinel_count];
+
+        if (u->sentinel_count == SENTINELS_MAX)
+            return refuse(why, why_size, "more than 16 Sentinels");
+        goes_on = split(&list, ',', &more);
+        if (parse_address(list, 26379, at, why, why_size) < 0)
+            return -EINVAL;
+        u->sentinel_count++;
+        list = more;
+    }
+    return 0;
+}
+
+/* As Sentinel itself takes names. */
+static int parse_master(struct slice name, struct redis_url *u, char *why, size_t why_size)
+{
+    static const char good[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
+
+    u->master = mem_strndup(name.n ? name.p : "", name.n);
+    if (name.n == 0 || strspn(u->master, good) != name.n)
+        return refuse(why, why_size,
+                      "expected sentinel://host:port,host:port/<name of the master>");
     return 0;
 }
 
@@ -155,9 +212,10 @@ static int parse_unix(const char *path, struct redis_url *u, char *why, size_t w
     return 0;
 }
 
-static int parse_tcp(struct slice s, struct redis_url *u, char *why, size_t why_size)
+static int parse_tcp(struct slice s, struct redis_url *u, bool by_sentinels, char *why,
+                     size_t why_size)
 {
-    struct slice db;
+    struct slice db = {NULL, 0}, path = {NULL, 0};
     const char *at;
 
     if (memchr(s.p, '?', s.n) || memchr(s.p, '#', s.n))
@@ -168,9 +226,18 @@ static int parse_tcp(struct slice s, struct redis_url *u, char *why, size_t why_
             return refuse(why, why_size, "a bad %-escape before the '@'");
         s = (struct slice){at + 1, (size_t)(s.p + s.n - at) - 1};
     }
-    if (split(&s, '/', &db) && db.n && !parse_number(db, 0, 999999, &u->db))
+    split(&s, '/', &path);
+    if (by_sentinels)
+        split(&path, '/', &db);
+    else
+        db = path;
+    if (db.n && !parse_number(db, 0, 999999, &u->db))
         return refuse(why, why_size, "the database isn't a number");
-    return parse_host(s, u, why, why_size);
+    if (!by_sentinels)
+        return parse_address(s, 6379, &u->at, why, why_size);
+    if (parse_master(path, u, why, why_size) < 0)
+        return -EINVAL;
+    return parse_sentinels(s, u, why, why_size);
 }
 
 int redis_url_parse(const char *url, struct redis_url *ret, char *why, size_t why_size)
@@ -183,11 +250,14 @@ int redis_url_parse(const char *url, struct redis_url *ret, char *why, size_t wh
     if (strncmp(url, "unix:", 5) == 0)
         r = parse_unix(url + 5, &u, why, why_size);
     else if (strncmp(url, "redis://", 8) == 0)
-        r = parse_tcp(slice_of(url + 8), &u, why, why_size);
+        r = parse_tcp(slice_of(url + 8), &u, false, why, why_size);
+    else if (strncmp(url, "sentinel://", 11) == 0)
+        r = parse_tcp(slice_of(url + 11), &u, true, why, why_size);
     else if (strncmp(url, "rediss://", 9) == 0)
         r = refuse(why, why_size, "TLS to Redis (rediss://) is not supported");
     else
-        r = refuse(why, why_size, "expected redis://host:port or unix:/path");
+        r = refuse(why, why_size,
+                   "expected redis://host:port, sentinel://host:port/master or unix:/path");
     if (r < 0)
         redis_url_done(&u);
     else
@@ -207,18 +277,32 @@ void redis_url_where(const char *url, char dst[REDIS_WHERE_MAX])
     }
 }
 
-bool redis_url_is_numeric(const char *url)
+void redis_url_public(const char *url, char dst[REDIS_WHERE_MAX])
 {
-    struct redis_url u = {0};
-    struct in6_addr a;
+    const char *at = strrchr(url, '@'), *user = strstr(url, "://");
+    size_t kept;
+
+    if (!user || !at || at < user) {
+        snprintf(dst, REDIS_WHERE_MAX, "%s", url);
+        return;
+    }
+    user += 3;
+    kept = strcspn(user, ":@");
+    snprintf(dst, REDIS_WHERE_MAX, "%.*s%s", (int)((size_t)(user - url) + kept), url,
+             kept ? at : at + 1);
+}
+
+bool redis_url_has_password(const char *url)
+{
+    struct redis_url u;
     char why[8];
-    bool is;
+    bool has;
 
     if (redis_url_parse(url, &u, why, sizeof(why)) < 0)
         return false;
-    is = u.path || inet_pton(AF_INET, u.host, &a) == 1 || inet_pton(AF_INET6, u.host, &a) == 1;
+    has = u.password != NULL;
     redis_url_done(&u);
-    return is;
+    return has;
 }
 
 int redis_url_check(const char *url, char *why, size_t why_size)

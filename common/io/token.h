@@ -30,8 +30,9 @@ struct token {
     char *info;    /* claim "info" as compact JSON; "" if absent */
 };
 
-/* 0 with *ret filled (token_done frees); -EBADMSG: not a token; -EACCES: signature, alg or nbf;
- * -ETIME: expired; -E2BIG: over 8 KiB or more than 128 channels. leeway in seconds. */
+/* 0 with *ret filled (token_done frees); -EBADMSG: not a token, or an alg that libjwt doesn't know;
+ * -EACCES: signature, alg or nbf; -ETIME: expired; -E2BIG: over 8 KiB or more than 128 channels.
+ * leeway in seconds. */
 int token_check(const struct token_keys *k, struct slice text, int64_t leeway,
                 struct token *ret) _must_check_;
 void token_done(struct token *t);

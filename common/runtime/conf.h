@@ -98,6 +98,12 @@ void conf_done(const struct conf_program *prog, void *conf);
 
 const char *conf_map_get(const struct conf_map *m, const char *name); /* NULL if absent */
 
+/* A file's text without its last line break, checked to be text, a MiB at most: a secret, to be
+ * wiped by the caller. 0, or -EINVAL with a line "path: …" appended to errors. */
+int conf_file_text(const char *file, const char *path, struct buf *ret,
+                   struct buf *errors) _must_check_;
+void conf_wipe(struct buf *text);
+
 #define CONF_ROW(strct, field, type, name, def, min, max, values, unit, doc)          \
     {                                                                                 \
         name, type, offsetof(strct, field), def, min, max, values, unit, doc, NULL, 0 \

@@ -22,10 +22,6 @@ int conf_set_json(const struct conf_spec *spec, void *base, const struct json *j
                   struct buf *errors) _must_check_;
 int conf_set_file(const struct conf_spec *spec, void *base, const char *file, const char *path,
                   struct buf *errors) _must_check_;
-/* The file's text without its last line break, checked to be text; to be wiped by the caller. */
-int conf_file_text(const char *file, const char *path, struct buf *ret,
-                   struct buf *errors) _must_check_;
-void conf_wipe(struct buf *text);
 /* Appends the file's bytes to ret; more than `most` of them are an error. */
 int conf_read_file(const char *file, size_t most, const char *path, struct buf *ret,
                    struct buf *errors) _must_check_;

@@ -66,15 +66,59 @@ uint64_t proc_memory(void)
     return number_in("/proc/self/statm", 1) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-/* A group's files are at the root of what a container sees. Version 1 says "none" by a number near
- * the greatest. */
-uint64_t proc_memory_limit(void)
+/* The number in a file of the group: version 2's name, else version 1's. */
+static uint64_t group_number(const char *group, const char *v2, const char *v1)
 {
-    uint64_t n = number_in("/sys/fs/cgroup/memory.max", 0);
+    char path[512];
+    uint64_t n;
 
-    if (!n)
-        n = number_in("/sys/fs/cgroup/memory/memory.limit_in_bytes", 0);
+    snprintf(path, sizeof(path), "%s/%s", group, v2);
+    n = number_in(path, 0);
+    if (n)
+        return n;
+    snprintf(path, sizeof(path), "%s/memory/%s", group, v1);
+    return number_in(path, 0);
+}
+
+/* Pages of files that nobody used lately: the kernel drops them before it ends a process. Version 1
+ * counts those of the groups below in a line of its own. */
+static uint64_t group_idle_files(const char *group)
+{
+    static const char *const names[] = {"inactive_file ", "total_inactive_file "};
+    char path[512], line[256];
+    uint64_t n = 0;
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/memory.stat", group);
+    f = fopen(path, "re");
+    if (!f) {
+        snprintf(path, sizeof(path), "%s/memory/memory.stat", group);
+        f = fopen(path, "re");
+    }
+    if (!f)
+        return 0;
+    while (fgets(line, sizeof(line), f))
+        for (size_t i = 0; i < ARRAY_LEN(names); i++)
+            if (!strncmp(line, names[i], strlen(names[i])))
+                n = strtoull(line + strlen(names[i]), NULL, 10); /* the total comes last */
+    (void)fclose(f);
+    return n;
+}
+
+/* Version 1 says "none" by a number near the greatest. */
+uint64_t proc_group_limit(const char *group)
+{
+    uint64_t n = group_number(group, "memory.max", "memory.limit_in_bytes");
+
     return n < (uint64_t)1 << 60 ? n : 0;
+}
+
+uint64_t proc_group_memory(const char *group)
+{
+    uint64_t used = group_number(group, "memory.current", "memory.usage_in_bytes");
+    uint64_t idle = group_idle_files(group);
+
+    return used > idle ? used - idle : 0;
 }
 
 static volatile sig_atomic_t exit_status;
@@ -135,6 +179,18 @@ void proc_random_id(char *dst, size_t n)
             dst[i++] = alphabet[byte % 62];
     }
     dst[n] = '\0';
+}
+
+void proc_node_name(char *dst, size_t size, const char *configured)
+{
+    char host[64] = "node", suffix[9];
+
+    gethostname(host, sizeof(host) - 1);
+    proc_random_id(suffix, 8);
+    if (configured[0])
+        snprintf(dst, size, "%s", configured);
+    else
+        snprintf(dst, size, "%s-%s", host, suffix);
 }
 
 void proc_thread_name(const char *name)

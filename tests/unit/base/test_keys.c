@@ -55,7 +55,7 @@ static void test_beacon_round_trip(void **state)
 
     row.counter = UINT64_MAX;
     row.low = 1;
-    row.end = row.last = INT64_MAX;
+    row.end = row.last = row.age_ms = INT64_MAX;
     memset(row.worker, 'w', WORKER_ID_MAX - 1);
     nf = beacon_field(field, row.log, row.partition);
     nv = beacon_print(value, &row);
@@ -66,21 +66,24 @@ static void test_beacon_round_trip(void **state)
     assert_int_equal(got.partition, 3);
     assert_int_equal(got.state, BEACON_STALLED);
     assert_true(got.counter == row.counter && got.low == 1 && got.end == INT64_MAX &&
-                got.last == INT64_MAX);
+                got.last == INT64_MAX && got.age_ms == INT64_MAX);
 }
 
 static void test_beacon_text(void **state)
 {
     (void)state;
-    struct beacon_row row = {.counter = 5, .state = BEACON_REBUILD, .low = 1, .end = 9, .last = 7};
+    struct beacon_row row = {
+        .counter = 5, .state = BEACON_REBUILD, .low = 1, .end = 9, .last = 7, .age_ms = 30};
     char value[256];
 
     strcpy(row.worker, "host-1");
     beacon_print(value, &row);
-    assert_string_equal(value, "5 host-1 rebuild 1 9 7");
-    assert_int_equal(beacon_parse(SLICE("p:abcd1234:0"), SLICE("1 w live 1 0 0"), &row), 0);
+    assert_string_equal(value, "5 host-1 rebuild 1 9 7 30");
+    assert_int_equal(beacon_parse(SLICE("p:abcd1234:0"), SLICE("1 w live 1 0 0 0"), &row), 0);
     assert_int_equal(row.state, BEACON_LIVE);
     assert_int_equal(row.end, 0);
+    assert_int_equal(beacon_parse(SLICE("p:abcd1234:0"), SLICE("1 w live 1 2 3"), &row), 0);
+    assert_true(row.last == 3 && row.age_ms == BEACON_AGE_UNKNOWN); /* an older worker's */
 }
 
 static void test_beacon_fields(void **state)
@@ -107,7 +110,7 @@ static void test_beacon_fields(void **state)
     struct beacon_row row;
 
     for (size_t i = 0; i < ARRAY_LEN(broken); i++)
-        assert_int_equal(beacon_parse(slice_of(broken[i]), SLICE("1 w live 1 2 2"), &row),
+        assert_int_equal(beacon_parse(slice_of(broken[i]), SLICE("1 w live 1 2 2 0"), &row),
                          -EBADMSG);
     assert_int_equal(beacon_parse(SLICE("w:host-1"), SLICE("1 16"), &row), -ENOENT);
 }
@@ -124,17 +127,18 @@ static void test_beacon_values(void **state)
         "1 w live 1 2",
         "1 w live 1 2 ",
         "1 w live 1 2 3 ",
-        "1 w live 1 2 3 4",
-        "x w live 1 2 3",
-        " 1 w live 1 2 3",
-        "1  live 1 2 3",
-        "1 w dead 1 2 3",
-        "1 w Live 1 2 3",
-        "1 w live -1 2 3",
-        "1 w live 1 +2 3",
-        "1 w live 1 2 03",
-        "1 w live 1 2 9223372036854775808",
-        "18446744073709551616 w live 1 2 3",
+        "1 w live 1 2 3 4 ",
+        "1 w live 1 2 3 4 5",
+        "x w live 1 2 3 4",
+        " 1 w live 1 2 3 4",
+        "1  live 1 2 3 4",
+        "1 w dead 1 2 3 4",
+        "1 w Live 1 2 3 4",
+        "1 w live -1 2 3 4",
+        "1 w live 1 +2 3 4",
+        "1 w live 1 2 03 4",
+        "1 w live 1 2 3 9223372036854775808",
+        "18446744073709551616 w live 1 2 3 4",
     };
     struct beacon_row row = {.counter = 77};
     char worker[128];
@@ -145,9 +149,9 @@ static void test_beacon_values(void **state)
     worker[0] = '1';
     worker[1] = ' ';
     memset(worker + 2, 'w', WORKER_ID_MAX);
-    memcpy(worker + 2 + WORKER_ID_MAX, " live 1 2 3", sizeof(" live 1 2 3"));
+    memcpy(worker + 2 + WORKER_ID_MAX, " live 1 2 3 4", sizeof(" live 1 2 3 4"));
     assert_int_equal(beacon_parse(SLICE("p:abcd1234:1"), slice_of(worker), &row), -EBADMSG);
-    assert_int_equal(beacon_parse(SLICE("p:abcd1234:1"), SLICE("1 a\0b live 1 2 3"), &row),
+    assert_int_equal(beacon_parse(SLICE("p:abcd1234:1"), SLICE("1 a\0b live 1 2 3 4"), &row),
                      -EBADMSG);
 }
 

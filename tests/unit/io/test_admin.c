@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_admin.c: the admin listener over raw sockets, client and server on one loop and thread.
+ * length: one listener and its raw client serve all of these tests
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -54,10 +55,22 @@ static void empty(struct admin_response *res, void *arg)
     (void)arg;
 }
 
-static char hello_text[] = "hello\n";
+static void either(struct admin_response *res, void *arg)
+{
+    (void)arg;
+    buf_str(&res->body, res->wants_text ? "text" : "json");
+}
+
+static char hello_text[] = "hello\n", done_text[] = "done\n", undone_text[] = "undone\n";
 static const struct admin_route routes[] = {
-    {"/hello", hello, hello_text}, {"/ready", not_ready, NULL}, {"/big", big, NULL},
-    {"/empty", empty, NULL},       {NULL, NULL, NULL},
+    {"/hello", hello, hello_text},
+    {"/ready", not_ready, NULL},
+    {"/big", big, NULL},
+    {"/empty", empty, NULL},
+    {"/either", either, NULL},
+    {"POST /do", hello, done_text},
+    {"DELETE /do", hello, undone_text},
+    {NULL, NULL, NULL},
 };
 
 static int setup(void **state)
@@ -179,6 +192,16 @@ static void routes_answer(void **state)
     buf_done(&b);
 }
 
+static void text_is_asked_for(void **state)
+{
+    (void)state;
+    expect("GET /either" TAIL, "HTTP/1.1 200", "json");
+    expect("GET /either?format=text" TAIL, "HTTP/1.1 200", "text");
+    expect("GET /either?format=json" TAIL, "HTTP/1.1 200", "json");
+    expect("GET /either HTTP/1.1\r\nHost: x\r\nAccept: text/plain\r\nConnection: close\r\n\r\n",
+           "HTTP/1.1 200", "text");
+}
+
 static void head_has_the_headers_alone(void **state)
 {
     struct buf b = ask("HEAD /hello" TAIL);
@@ -204,7 +227,8 @@ static void an_unknown_path_gets_the_list(void **state)
         b = ask(request);
         if (strncmp(b.p, "HTTP/1.1 404", 12) != 0)
             fail_msg("%s: %.40s", paths[i], b.p);
-        assert_non_null(strstr(b.p, "/hello\n/ready\n/big\n/empty\n"));
+        assert_non_null(
+            strstr(b.p, "/hello\n/ready\n/big\n/empty\n/either\nPOST /do\nDELETE /do\n"));
         buf_done(&b);
     }
 }
@@ -228,6 +252,35 @@ static void other_methods_are_refused(void **state)
         buf_done(&b);
     }
     assert_int_equal(handled, 0);
+}
+
+#define POST "POST /do HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+
+/* What a client says besides is not read, however long it is said to be. */
+static void a_method_of_its_own(void **state)
+{
+    (void)state;
+    expect("POST /do" TAIL, "HTTP/1.1 200", "done\n");
+    expect(POST "Content-Length: 3\r\n\r\nabc", "HTTP/1.1 200", "done\n");
+    expect(POST "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", "HTTP/1.1 200",
+           "done\n");
+    expect("DELETE /do" TAIL, "HTTP/1.1 200", "undone\n");
+    assert_int_equal(handled, 4);
+    expect("PUT /do" TAIL, "HTTP/1.1 405", "only POST, DELETE\n");
+    expect("POST /d" TAIL, "HTTP/1.1 405", "only GET, HEAD\n");
+    expect("POST /hello" TAIL, "HTTP/1.1 405", "only GET, HEAD\n");
+    expect("GET /do" TAIL, "HTTP/1.1 404", NULL);
+    assert_int_equal(handled, 4);
+}
+
+static void web_pages_may_only_read(void **state)
+{
+    (void)state;
+    expect(POST "Origin: https://evil.example\r\n\r\n", "HTTP/1.1 403", "not for web pages\n");
+    expect(POST "Origin: null\r\nContent-Length: 3\r\n\r\nabc", "HTTP/1.1 403", NULL);
+    assert_int_equal(handled, 0);
+    expect("GET /hello HTTP/1.1\r\nHost: x\r\nOrigin: https://x\r\nConnection: close\r\n\r\n",
+           "HTTP/1.1 200", "hello\n");
 }
 
 static void a_connection_may_ask_again(void **state)
@@ -367,9 +420,12 @@ int main(void)
 {
     const struct CMUnitTest list[] = {
         TEST(routes_answer),
+        TEST(text_is_asked_for),
         TEST(head_has_the_headers_alone),
         TEST(an_unknown_path_gets_the_list),
         TEST(other_methods_are_refused),
+        TEST(a_method_of_its_own),
+        TEST(web_pages_may_only_read),
         TEST(a_connection_may_ask_again),
         TEST(a_request_in_single_bytes_is_answered),
         TEST(a_big_answer_arrives_whole),

@@ -178,6 +178,59 @@ static void ask_again(struct redis_conn *c, const struct redis_reply *r, void *a
         redis_cmd_text(c, ask_again, a, "PING");
 }
 
+/* What a server that calls itself so is to a connection that wants that role: up, or an errno. */
+static int as_role(enum redis_role want, const char *role)
+{
+    struct wire w;
+    int err;
+
+    listen_only(&w);
+    client_begin(&w.cl, &(struct redis_opts){.url = w.url, .role = want});
+    w.fd = accept(w.listener, NULL, NULL);
+    assert_true(w.fd >= 0);
+    say_text(&w, role);
+    say_text(&w, ":7\r\n");
+    while (!w.cl.up && !w.cl.down)
+        ev_run(w.cl.loop, EVRUN_ONCE);
+    err = w.cl.err;
+    if (err)
+        assert_non_null(strstr(w.cl.why, "it is a replica"));
+    wire_end(&w);
+    return err;
+}
+
+#define AS_MASTER      "*3\r\n$6\r\nmaster\r\n:0\r\n*0\r\n"
+#define AS_SLAVE(link) "*5\r\n+slave\r\n+10.0.0.1\r\n:1\r\n+" link "\r\n:7\r\n"
+#define NO_RIGHT       "-NOPERM this user has no permissions\r\n"
+
+static void a_server_must_have_the_role(void **state)
+{
+    (void)state;
+    assert_int_equal(as_role(REDIS_MASTER, AS_MASTER), 0);
+    assert_int_equal(as_role(REDIS_MASTER, AS_SLAVE("connected")), -EROFS);
+    assert_int_equal(as_role(REDIS_MASTER, NO_RIGHT), 0);
+    assert_int_equal(as_role(REDIS_REPLICA, AS_MASTER), 0); /* promoted */
+    assert_int_equal(as_role(REDIS_REPLICA, AS_SLAVE("connected")), 0);
+    assert_int_equal(as_role(REDIS_REPLICA, AS_SLAVE("sync")), -EAGAIN);
+    assert_int_equal(as_role(REDIS_REPLICA, NO_RIGHT), 0);
+}
+
+static void its_owner_may_end_it(void **state)
+{
+    struct wire w;
+
+    (void)state;
+    wire_up(&w);
+    redis_cmd_text(w.cl.conn, note_reply, &w.cl, "PING");
+    redis_conn_end(w.cl.conn, "it is of no use");
+    assert_int_equal(w.cl.down + w.cl.nulls, 0);
+    run_until(&w.cl, &w.cl.down, 1);
+    assert_int_equal(w.cl.err, -ECANCELED);
+    assert_int_equal(w.cl.nulls_at_down, 1);
+    assert_non_null(strstr(w.cl.why, "it is of no use"));
+    wire_end(&w);
+}
+
 static void commands_of_a_null_callback_are_answered_too(void **state)
 {
     struct again a = {0};
@@ -243,6 +296,8 @@ int main(void)
         cmocka_unit_test(a_refused_connection_is_told_from_the_loop),
         cmocka_unit_test(an_error_at_the_door_is_told),
         cmocka_unit_test(a_server_without_client_id_serves),
+        cmocka_unit_test(a_server_must_have_the_role),
+        cmocka_unit_test(its_owner_may_end_it),
         cmocka_unit_test(commands_of_a_null_callback_are_answered_too),
         cmocka_unit_test(what_the_server_does_not_read_is_counted),
     };

@@ -18,6 +18,19 @@ static const struct {
     {"unix:///run/redis.sock", true},
     {"redis://p%2Fw:x@h", true},
     {"redis://u:a@b@h", true},
+    {"sentinel://127.0.0.1:26379,10.0.0.1,[::1]:1/region", true},
+    {"sentinel://u:p%40w@a,b/my-master.1_x/2", true},
+    {"sentinel://a:1", false},
+    {"sentinel://a:1/", false},
+    {"sentinel://a:1//2", false},
+    {"sentinel:///m", false},
+    {"sentinel://a,/m", false},
+    {"sentinel://a,,b/m", false},
+    {"sentinel://a:0/m", false},
+    {"sentinel://a/m n", false},
+    {"sentinel://a/m/x", false},
+    {"sentinel://a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a/m", true},
+    {"sentinel://a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a,a/m", false},
     {"", false},
     {"redis://", false},
     {"redis:///1", false},
@@ -64,23 +77,47 @@ static void urls_are_checked(void **state)
     assert_null(strstr(why, "secret"));
 }
 
-static void addresses_are_told_from_names(void **state)
+static void where_has_no_secrets(void **state)
 {
+    char where[REDIS_WHERE_MAX], long_url[400] = "sentinel://";
+
     (void)state;
-    assert_true(redis_url_is_numeric("redis://127.0.0.1:6379"));
-    assert_true(redis_url_is_numeric("redis://u:p@10.0.0.7/2"));
-    assert_true(redis_url_is_numeric("redis://[::1]:6379"));
-    assert_true(redis_url_is_numeric("unix:/run/redis.sock"));
-    assert_false(redis_url_is_numeric("redis://localhost"));
-    assert_false(redis_url_is_numeric("redis://10.0.0.7.example:6379"));
-    assert_false(redis_url_is_numeric("nonsense"));
+    redis_url_where("sentinel://u:secret@a,[::1]:5/m/3", where);
+    assert_string_equal(where, "sentinel://a:26379,[::1]:5/m");
+    redis_url_where("redis://u:secret@h/3", where);
+    assert_string_equal(where, "h:6379");
+    memset(long_url + 11, 'a', 250);
+    snprintf(long_url + 261, sizeof(long_url) - 261, ",%060d/m", 0);
+    redis_url_where(long_url, where);
+    assert_int_equal(strlen(where), REDIS_WHERE_MAX - 1); /* cut, and ended */
+}
+
+static void a_public_url_leads_there_without_its_password(void **state)
+{
+    static const char *const pairs[][2] = {
+        {"redis://h", "redis://h"},
+        {"redis://h:1/3", "redis://h:1/3"},
+        {"redis://:secret@h:1/3", "redis://h:1/3"},
+        {"redis://u:se%40cret@h", "redis://u@h"},
+        {"redis://u@h", "redis://u@h"},
+        {"sentinel://u:secret@a,[::1]:5/m/3", "sentinel://u@a,[::1]:5/m/3"},
+        {"unix:/run/a@b", "unix:/run/a@b"},
+    };
+    char dst[REDIS_WHERE_MAX];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(pairs); i++) {
+        redis_url_public(pairs[i][0], dst);
+        assert_string_equal(dst, pairs[i][1]);
+    }
 }
 
 int main(void)
 {
     const struct CMUnitTest list[] = {
         cmocka_unit_test(urls_are_checked),
-        cmocka_unit_test(addresses_are_told_from_names),
+        cmocka_unit_test(where_has_no_secrets),
+        cmocka_unit_test(a_public_url_leads_there_without_its_password),
     };
 
     return cmocka_run_group_tests(list, NULL, NULL);

@@ -124,7 +124,7 @@ static void other_algs_are_refused(void **state)
     for (size_t i = 0; i < ARRAY_LEN(unsigned_headers); i++) {
         int r = check_with(both, unsigned_headers[i], "{\"sub\":\"root\"}", &nobody);
 
-        if (r != -EACCES)
+        if (r != -EACCES && r != -EBADMSG) /* libjwt 1.17 says it is no token */
             fail_msg("%s: %d", unsigned_headers[i], r);
     }
     assert_int_equal(check_with(both, "{\"alg\":\"none\"}", "{}", &by_hmac), -EACCES);

@@ -7,9 +7,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -43,7 +45,7 @@ static void test_cpus(void **state)
 
 static void test_memory(void **state)
 {
-    uint64_t before = proc_memory(), limit = proc_memory_limit();
+    uint64_t before = proc_memory(), limit = proc_group_limit(PROC_GROUP);
     volatile char *p = malloc(MIB(16)); /* or the compiler leaves out what nobody reads */
 
     (void)state;
@@ -52,6 +54,73 @@ static void test_memory(void **state)
     assert_in_range(proc_memory(), before + MIB(15), before + SHADOW * MIB(40));
     assert_true(limit == 0 || limit >= before);
     free((void *)(uintptr_t)p);
+}
+
+static const char *const group_files[] = {"memory.max",
+                                          "memory.current",
+                                          "memory.stat",
+                                          "memory/memory.limit_in_bytes",
+                                          "memory/memory.usage_in_bytes",
+                                          "memory/memory.stat",
+                                          "memory"};
+
+static void remove_group(const char *dir)
+{
+    char path[256];
+
+    for (size_t i = 0; i < sizeof(group_files) / sizeof(group_files[0]); i++) {
+        snprintf(path, sizeof(path), "%s/%s", dir, group_files[i]);
+        (void)remove(path);
+    }
+    assert_int_equal(remove(dir), 0);
+}
+
+static void put(const char *dir, const char *name, const char *text)
+{
+    char path[256];
+    FILE *f;
+
+    snprintf(path, sizeof(path), "%s/%s", dir, name);
+    f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static void test_group_v2(void **state)
+{
+    char dir[] = "/tmp/fanfare-group-XXXXXX";
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    assert_int_equal(proc_group_limit(dir), 0);
+    assert_int_equal(proc_group_memory(dir), 0);
+    put(dir, "memory.max", "max\n");
+    put(dir, "memory.current", "5000000\n");
+    put(dir, "memory.stat", "anon 1000\nactive_file 7\ninactive_file 2000000\nslab 5\n");
+    assert_int_equal(proc_group_limit(dir), 0);
+    assert_int_equal(proc_group_memory(dir), 3000000);
+    put(dir, "memory.max", "268435456\n");
+    assert_int_equal(proc_group_limit(dir), 268435456);
+    remove_group(dir);
+}
+
+static void test_group_v1(void **state)
+{
+    char dir[] = "/tmp/fanfare-group-XXXXXX", memory[64];
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(memory, sizeof(memory), "%s/memory", dir);
+    assert_int_equal(mkdir(memory, 0700), 0);
+    put(memory, "memory.limit_in_bytes", "9223372036854771712\n");
+    put(memory, "memory.usage_in_bytes", "5000000\n");
+    put(memory, "memory.stat", "inactive_file 10\ntotal_inactive_file 1000000\n");
+    assert_int_equal(proc_group_limit(dir), 0);
+    assert_int_equal(proc_group_memory(dir), 4000000);
+    put(memory, "memory.limit_in_bytes", "104857600\n");
+    assert_int_equal(proc_group_limit(dir), 104857600);
+    remove_group(dir);
 }
 
 static void test_exit_within(void **state)
@@ -131,6 +200,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_fd_limit),  cmocka_unit_test(test_cpus),
         cmocka_unit_test(test_memory),    cmocka_unit_test(test_exit_within),
+        cmocka_unit_test(test_group_v2),  cmocka_unit_test(test_group_v1),
         cmocka_unit_test(test_random_id), cmocka_unit_test(test_roles),
     };
 
