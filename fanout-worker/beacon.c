@@ -4,7 +4,11 @@
  * that one ten times a second, too.
  *
  * One HSET carries them all. A partition's row is written by its owner, or by the worker that has
- * adopted it. What a dead worker left is deleted by any living one. @thread pump
+ * adopted it. What a dead worker left is deleted by any living one.
+ *
+ * A row may wait, behind appends or on the way, and is no younger for that. So rows tell an age
+ * only when those that told one before are there: who reads both knows that the second was made
+ * after he hadn't the first one yet. @thread pump
  */
 #include <stdio.h>
 
@@ -40,6 +44,30 @@ static void write_name(const struct part *p, char dst[WORKER_ID_MAX])
     }
 }
 
+static bool tells_age(const struct beacon_told *t)
+{
+    return !t->lost && t->answered >= t->aged;
+}
+
+static void on_rows(struct redis_conn *c, const struct redis_reply *reply, void *arg)
+{
+    struct beacon_told *t = arg;
+
+    (void)c;
+    t->answered++;
+    t->lost = !reply || redis_type(reply) == REDIS_T_ERROR; /* who knows what is there? */
+}
+
+static void send_rows(struct pump *pu, bool adopted, size_t argc)
+{
+    struct beacon_told *t = &pu->told[adopted];
+
+    t->sent++;
+    if (tells_age(t))
+        t->aged = t->sent;
+    redis_cmd(pu->home->redis, on_rows, t, (int)argc, pu->argv);
+}
+
 static size_t part_row(const struct part *p, char *field, char *value, size_t *ret_value_n)
 {
     struct beacon_row row = {
@@ -48,14 +76,16 @@ static size_t part_row(const struct part *p, char *field, char *value, size_t *r
         .low = (uint64_t)p->low + 1,
         .end = (uint64_t)p->end,
         .last = p->ap.acked,
+        .age_ms =
+            tells_age(&p->pu->told[p->adopted]) ? clock_mono_ms() - p->end_ms : BEACON_AGE_UNKNOWN,
     };
 
     /* Kafka's end may have moved on without us: who has a cursor beyond ours must not be told that
      * it is of another log. */
-    row.state = p->state != PART_RUN                      ? BEACON_STALLED
-                : p->rebuild_until                        ? BEACON_REBUILD
-                : p->pu->src->ops->is_current(p->pu->src) ? BEACON_LIVE
-                                                          : BEACON_STALLED;
+    row.state = p->state != PART_RUN         ? BEACON_STALLED
+                : p->rebuild_until           ? BEACON_REBUILD
+                : p->pu->current[p->adopted] ? BEACON_LIVE
+                                             : BEACON_STALLED;
     memcpy(row.log, p->t->log.log, sizeof(row.log));
     write_name(p, row.worker);
     *ret_value_n = beacon_print(value, &row);
@@ -66,7 +96,7 @@ static void on_swept(struct redis_conn *c, const struct redis_reply *reply, void
 {
     (void)c;
     if (reply && redis_is_error(reply, "NOSCRIPT"))
-        pump_redis_load(arg);
+        site_load(((struct pump *)arg)->home);
     else if (reply && redis_int(reply) > 0)
         log_info("beacon_swept", " rows=%lld", (long long)redis_int(reply));
 }
@@ -92,7 +122,7 @@ void beacon_sweep(struct pump *pu, const struct redis_reply *reply)
     }
     sweep_end(&pu->sweep);
     if (argc > 2)
-        pump_eval(pu, SCRIPT_SWEEP, on_swept, pu, argc, argv);
+        site_eval(pu->home, SCRIPT_SWEEP, on_swept, pu, argc, argv);
 }
 
 /* A partition of which nothing is known yet has no row: edges would take zeros, or the numbers of
@@ -145,10 +175,10 @@ void beacon_beat(struct pump *pu)
 {
     size_t argc, at;
 
-    if (!pu->redis_ready)
+    if (!pu->home->ready)
         return;
     argc = put_rows(pu, (size_t)pu->owned, false, &at);
-    redis_cmd(pu->redis, NULL, NULL, (int)put_worker(pu, argc, at), pu->argv);
+    send_rows(pu, false, put_worker(pu, argc, at));
 }
 
 /* Made a replica under a connection that stays: who appends nothing learns it here. */
@@ -156,14 +186,14 @@ static void on_pulse(struct redis_conn *c, const struct redis_reply *reply, void
 {
     (void)c;
     if (reply && redis_is_error(reply, "READONLY"))
-        pump_redis_check(arg);
+        site_demoted(((struct pump *)arg)->home);
 }
 
 void beacon_pulse(struct pump *pu)
 {
     begin(pu, 4);
     buf_reserve(&pu->scratch, ROW_MAX);
-    redis_cmd(pu->redis, on_pulse, pu, (int)put_worker(pu, 2, 0), pu->argv);
+    redis_cmd(pu->home->redis, on_pulse, pu, (int)put_worker(pu, 2, 0), pu->argv);
 }
 
 void beacon_adopted(struct pump *pu)
@@ -174,7 +204,7 @@ void beacon_adopted(struct pump *pu)
         return;
     argc = put_rows(pu, (size_t)pu->adopted, true, &at);
     if (argc > 2)
-        redis_cmd(pu->redis, NULL, NULL, (int)argc, pu->argv);
+        send_rows(pu, true, argc);
 }
 
 void beacon_drop_rows(struct pump *pu, const struct log_record *rec)
@@ -182,9 +212,9 @@ void beacon_drop_rows(struct pump *pu, const struct log_record *rec)
     char field[KEY_MAX];
     size_t n;
 
-    for (int32_t p = 0; pu->redis_ready && p < rec->partitions; p++) {
+    for (int32_t p = 0; pu->home->ready && p < rec->partitions; p++) {
         n = beacon_field(field, rec->log, p);
-        redis_cmd(pu->redis, NULL, NULL, 3,
+        redis_cmd(pu->home->redis, NULL, NULL, 3,
                   (struct slice[]){SLICE("HDEL"), SLICE(KEY_BEACON), {field, n}});
     }
 }
@@ -194,6 +224,6 @@ void beacon_leave(struct pump *pu, redis_reply_fn *fn)
     char field[KEY_MAX];
     int n = snprintf(field, sizeof(field), "w:%s", pu->worker_id);
 
-    redis_cmd(pu->redis, fn, pu, 3,
+    redis_cmd(pu->home->redis, fn, pu, 3,
               (struct slice[]){SLICE("HDEL"), SLICE(KEY_BEACON), {field, (size_t)n}});
 }

@@ -11,9 +11,12 @@
 #include <stdlib.h>
 
 #include "common/base/keys.h"
+#include "common/base/stores.h"
 #include "common/io/redis.h"
 #include "common/runtime/log.h"
 #include "common/runtime/proc.h"
+
+#include "fanout-worker/region.h"
 
 #define STREAMS_BYTES MIB(256) /* all streams together where Redis has no bound either */
 #define STREAM_MIN    KIB(256)
@@ -75,7 +78,6 @@ static int check_memory(struct boot *bt, struct redis_sync *rs, char why[BOOT_WH
 {
     const struct redis_reply *r =
         redis_sync_cmd(rs, 2, (struct slice[]){SLICE("INFO"), SLICE("memory")});
-    static const char good[] = "maxmemory_policy:noeviction";
     struct slice info = r ? redis_str(r) : (struct slice){NULL, 0};
 
     if (!r || redis_type(r) != REDIS_T_STRING) {
@@ -83,7 +85,7 @@ static int check_memory(struct boot *bt, struct redis_sync *rs, char why[BOOT_WH
                  r ? log_value(info) : redis_sync_why(rs));
         return -EIO;
     }
-    if (!memmem(info.p, info.n, good, sizeof(good) - 1)) {
+    if (region_evicts(r)) {
         snprintf(
             why, BOOT_WHY,
             "Redis at %s may evict streams: set maxmemory-policy noeviction (redis-cli CONFIG SET "
@@ -92,18 +94,6 @@ static int check_memory(struct boot *bt, struct redis_sync *rs, char why[BOOT_WH
         return -EINVAL;
     }
     bt->maxmemory = boot_info_number(info, "maxmemory");
-    return 0;
-}
-
-static int check_role(struct boot *bt, struct redis_sync *rs, char why[BOOT_WHY])
-{
-    const struct redis_reply *r = redis_sync_cmd(rs, 1, (struct slice[]){SLICE("ROLE")});
-
-    if (r && redis_type(r) == REDIS_T_ARRAY &&
-        !slice_eq(redis_str(redis_at(r, 0)), SLICE("master"))) {
-        snprintf(why, BOOT_WHY, "Redis at %s is a replica: set redis_url to the master", bt->where);
-        return -EINVAL;
-    }
     return 0;
 }
 
@@ -130,18 +120,15 @@ static int load_scripts(struct boot *bt, struct redis_sync *rs, char why[BOOT_WH
 /* NULL with why filled. */
 static struct redis_sync *open_redis(struct boot *bt, char why[BOOT_WHY])
 {
-    struct redis_opts opts = {
-        .url = bt->conf->redis_url,
-        .password = bt->conf->redis_password,
-        .connect_ms = 3000,
-        .reply_ms = 5000,
-        .name = "fanfare-worker-boot",
-    };
-    char cause[256] = "";
+    const struct redis_opts opts = region_redis(bt->conf, STORE_HOME, "fanfare-worker-boot");
+    char cause[400] = "";
     struct redis_sync *rs = redis_sync_open(&opts, cause, sizeof(cause));
+    bool is_replica = !rs && errno == EROFS;
 
     redis_url_where(bt->conf->redis_url, bt->where);
-    if (!rs)
+    if (is_replica)
+        snprintf(why, BOOT_WHY, "Redis at %s is a replica: set redis_url to the master", bt->where);
+    else if (!rs)
         snprintf(why, BOOT_WHY, "no Redis at %s (%s): start it, or set redis_url", bt->where,
                  cause);
     return rs;
@@ -154,9 +141,7 @@ static int check_redis(struct boot *bt, char why[BOOT_WHY])
 
     if (!rs)
         return -ECONNREFUSED;
-    rc = check_role(bt, rs, why);
-    if (rc == 0)
-        rc = check_memory(bt, rs, why);
+    rc = check_memory(bt, rs, why);
     if (rc == 0)
         rc = load_scripts(bt, rs, why);
     redis_sync_close(rs);

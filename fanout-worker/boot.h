@@ -12,7 +12,7 @@
 #include "fanout-worker/pump.h"
 #include "fanout-worker/registry.h"
 
-#define BOOT_WHY 640
+#define BOOT_WHY 1024
 
 struct boot {
     const struct worker_conf *conf;

@@ -17,10 +17,9 @@
 #include "common/runtime/log.h"
 
 #include "fanout-worker/deep_impl.h"
-#include "fanout-worker/worker_conf.h"
+#include "fanout-worker/region.h"
 
 #define PAUSE_MAX 1.0
-#define REPLY_MS  5000
 #define TICK_S    0.025
 #define RENEW_MS  500
 
@@ -37,15 +36,15 @@ void deep_call(struct deep_row *row, enum script which, redis_reply_fn *fn, int 
     all[1] = (struct slice){row->d->h->opts.scripts->sha[which], SCRIPT_SHA_LEN};
     memcpy(all + 2, argv, (size_t)argc * sizeof(*argv));
     row->replies++;
-    redis_cmd(row->d->redis, fn, row, argc + 2, all);
+    redis_cmd(deep_conn(row), fn, row, argc + 2, all);
 }
 
-void deep_load(struct deep *d)
+void deep_load(struct redis_conn *c)
 {
     static const enum script used[] = {SCRIPT_SEGMENT, SCRIPT_LAST};
 
     for (size_t i = 0; i < ARRAY_LEN(used); i++)
-        redis_cmd(d->redis, NULL, NULL, 3,
+        redis_cmd(c, NULL, NULL, 3,
                   (struct slice[]){SLICE("SCRIPT"), SLICE("LOAD"), script_text(used[i])});
 }
 
@@ -78,7 +77,7 @@ void deep_row_end(struct deep_row *row, const char *why)
     deep_row_drop(row);
     row->state = DEEP_DONE;
     d->count--;
-    if (d->redis && redis_conn_is_up(d->redis))
+    if (deep_is_up(row))
         deep_want_drop(row);
     if (row->replies == 0)
         row_free(row);
@@ -94,6 +93,12 @@ bool deep_row_answered(struct deep_row *row, const struct redis_reply *reply)
         return false;
     }
     return reply != NULL; /* else the connection's end ends the row */
+}
+
+void deep_see_readonly(struct redis_conn *c, const struct redis_reply *reply)
+{
+    if (reply && redis_is_error(reply, "READONLY"))
+        redis_conn_end(c, "it is a replica by now, not the master");
 }
 
 bool deep_find_topic(struct deep_row *row)
@@ -180,6 +185,7 @@ static void on_want(struct redis_conn *c, const struct redis_reply *reply, void 
     if (redis_type(reply) == REDIS_T_NIL && d->count == 0)
         deep_readers_rest(d);
     deep_readers_serve(d, clock_mono_ms());
+    deep_sites_poll(d);
     if (redis_len(reply) == 2 && segment_want_parse(redis_str(redis_at(reply, 1)), &want) == 0)
         deep_want_take(d, &want);
     ask(d);
@@ -215,7 +221,7 @@ static void on_tick(struct ev_loop *loop, ev_timer *w, int events)
         if (now >= row->end_ms)
             deep_row_end(row, row->state == DEEP_READ ? "Kafka didn't answer in time"
                                                       : "it wasn't done in time");
-        else if (renews && d->redis && redis_conn_is_up(d->redis))
+        else if (renews && deep_is_up(row))
             deep_want_renew(row);
     }
     if (list_is_empty(&d->rows) && now >= d->pause_ms)
@@ -230,8 +236,11 @@ static void on_up(struct redis_conn *c, void *arg)
     struct deep *d = arg;
 
     d->tries = 0;
-    if (c == d->redis)
-        deep_load(d);
+    if (c == d->redis) {
+        deep_load(c);
+        d->polled_ms = 0;
+        deep_sites_poll(d);
+    }
     ask(d);
 }
 
@@ -250,15 +259,11 @@ static void on_down(struct redis_conn *c, int err, const char *why, void *arg)
 static struct redis_conn *connect_redis(struct deep *d, const char *name)
 {
     static const struct redis_ops ops = {.on_up = on_up, .on_down = on_down};
-    struct redis_opts opts = {
-        .url = d->h->conf->redis_url,
-        .password = d->h->conf->redis_password,
-        .connect_ms = 2000,
-        .reply_ms = REPLY_MS,
-        .name = name,
-    };
-    struct redis_conn *c = redis_conn_new(d->h->loop, &opts, &ops, d);
+    struct redis_opts opts = region_redis(d->h->conf, STORE_HOME, name);
+    struct redis_conn *c;
 
+    opts.watch = d->watch;
+    c = redis_conn_new(d->h->loop, &opts, &ops, d);
     must(c); /* the URL was checked at start */
     return c;
 }
@@ -276,18 +281,42 @@ static void on_retry(struct ev_loop *loop, ev_timer *w, int events)
     connect_both(w->data);
 }
 
+static void on_master(void *arg)
+{
+    struct deep *d = arg;
+
+    if (d->redis &&
+        !(redis_watch_agrees(d->watch, d->redis) && redis_watch_agrees(d->watch, d->wants)))
+        redis_conn_end(d->redis, "the Sentinels say that another is the master");
+}
+
+static void on_heard(void *arg, bool heard, const char *why)
+{
+    (void)arg, (void)heard, (void)why; /* the pump says it */
+}
+
+static void watch(struct deep *d)
+{
+    static const struct redis_watch_ops ops = {.on_master = on_master, .on_heard = on_heard};
+    const struct redis_opts opts = region_redis(d->h->conf, STORE_HOME, NULL);
+
+    d->watch = redis_watch_new(d->h->loop, &opts, &ops, d);
+}
+
 struct deep *deep_new(struct history *h)
 {
     struct deep *d = mem_zalloc(sizeof(*d));
 
     d->h = h;
     list_init(&d->rows);
+    list_init(&d->sites);
     ev_timer_init(&d->retry, on_retry, 0, 0);
     ev_timer_init(&d->tick, on_tick, TICK_S, TICK_S);
     ev_idle_init(&d->work, on_work);
     ev_async_init(&d->bell, on_bell);
     d->retry.data = d->tick.data = d->work.data = d->bell.data = d;
     ev_async_start(h->loop, &d->bell);
+    watch(d);
     connect_both(d);
     return d;
 }
@@ -297,6 +326,8 @@ void deep_free(struct deep *d)
     if (!d)
         return;
     give_up(d, 0);
+    deep_sites_done(d);
+    redis_watch_free(d->watch);
     deep_readers_done(d);
     ev_timer_stop(d->h->loop, &d->retry);
     ev_timer_stop(d->h->loop, &d->tick);

@@ -11,6 +11,7 @@
 
 #include "common/base/list.h"
 #include "common/base/segment.h"
+#include "common/base/stores.h"
 #include "common/io/redis.h"
 
 #include "fanout-worker/deep.h"
@@ -73,6 +74,7 @@ struct deep_gather {
 struct deep_row {
     struct list node; /* deep.rows, in order of arrival */
     struct deep *d;
+    struct deep_site *site; /* NULL: home */
     enum deep_state state;
     uint32_t replies; /* not yet there */
     uint64_t end_ms;  /* published by then, or given up */
@@ -95,8 +97,12 @@ struct deep_row {
 
 struct deep {
     struct history *h;
-    struct redis_conn *redis; /* all but … */
-    struct redis_conn *wants; /* … BLPOP, which keeps what is behind it waiting */
+    struct redis_watch *watch; /* NULL: no Sentinels */
+    struct redis_conn *redis;  /* home: all but … */
+    struct redis_conn *wants;  /* … BLPOP, which keeps what is behind it waiting */
+    struct list sites;         /* deep_site.c's, without home */
+    struct stores stores;
+    uint64_t polled_ms;
     ev_timer retry, tick;
     ev_idle work;  /* on while a row can go on at once */
     ev_async bell; /* a reader's queue is no longer empty */
@@ -131,8 +137,19 @@ void deep_row_end(struct deep_row *row, const char *why); /* why: NULL, or it is
 bool deep_row_answered(struct deep_row *row, const struct redis_reply *reply) _must_check_;
 void deep_call(struct deep_row *row, enum script which, redis_reply_fn *fn, int argc,
                const struct slice *argv);
-void deep_load(struct deep *d);             /* the scripts, after NOSCRIPT */
+void deep_load(struct redis_conn *c);       /* the scripts, at first and after NOSCRIPT */
 bool deep_find_topic(struct deep_row *row); /* its log is the topic's current one */
+/* A reply to a write: ends the connection to who was made a replica under it. */
+void deep_see_readonly(struct redis_conn *c, const struct redis_reply *reply);
+
+/* ---- deep_site.c ---- */
+/* Finds the server of its partition; false: it isn't connected to, yet. */
+bool deep_row_place(struct deep_row *row);
+/* That connection: there is one while the row isn't done. */
+struct redis_conn *deep_conn(const struct deep_row *row);
+bool deep_is_up(const struct deep_row *row);
+void deep_sites_poll(struct deep *d);
+void deep_sites_done(struct deep *d);
 
 /* ---- deep_want.c ---- */
 void deep_want_take(struct deep *d, const struct segment_want *want); /* into a row, or nothing */

@@ -31,13 +31,13 @@ static void on_published(struct redis_conn *c, const struct redis_reply *reply, 
     struct deep_row *row = arg;
     struct deep *d = row->d;
 
-    (void)c;
+    deep_see_readonly(c, reply);
     if (!deep_row_answered(row, reply))
         return;
     if (redis_type(reply) == REDIS_T_ERROR) {
         log_warn("deep_history_failed", " why=%s", log_value(redis_str(reply)));
         if (redis_is_error(reply, "NOSCRIPT"))
-            deep_load(d);
+            deep_load(c);
     } else if (redis_int(reply) == 1) {
         DEEP_COUNT(d, deep_segments, 1);
     } else {
@@ -133,6 +133,7 @@ static void put(struct list *jobs, struct deep_row *row)
     }
     j = row->job = history_job_new(HISTORY_FACTS, row->topic);
     j->partition = row->want.partition;
+    j->late = 2; /* alone: one that fails ends its rows, no others */
     j->now = (struct history_point){row->last, row->fp, row->has_fp};
     if (row->last == 0) /* is there a commit that can be checked instead? */
         memcpy(j->log, row->want.log, sizeof(j->log));
@@ -177,11 +178,10 @@ static void on_last(struct redis_conn *c, const struct redis_reply *reply, void 
     struct deep_row *row = arg;
     uint64_t fp = 0;
 
-    (void)c;
     if (!deep_row_answered(row, reply))
         return;
     if (redis_is_error(reply, "NOSCRIPT"))
-        deep_load(row->d);
+        deep_load(c);
     if (redis_type(reply) == REDIS_T_ERROR) {
         char why[200];
         struct slice text = redis_str(reply);

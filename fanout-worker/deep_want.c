@@ -30,7 +30,7 @@ static void on_claimed(struct redis_conn *c, const struct redis_reply *reply, vo
     struct deep_row *row = arg;
     const struct deep_reader *r;
 
-    (void)c;
+    deep_see_readonly(c, reply);
     if (!deep_row_answered(row, reply))
         return;
     if (redis_type(reply) != REDIS_T_STATUS || row->there) { /* nobody waits any more */
@@ -70,15 +70,16 @@ void deep_want_take(struct deep *d, const struct segment_want *want)
     list_add_tail(&d->rows, &row->node);
     d->count++;
     ev_timer_start(d->h->loop, &d->tick);
-    if (!deep_find_topic(row) || much) { /* ours to forget: nobody else has it */
+    if (!deep_find_topic(row) || much ||
+        !deep_row_place(row)) { /* ours to forget: nobody else has it */
         deep_row_end(row, NULL);
         return;
     }
     row->replies += 2;
-    redis_cmd(d->redis, on_there, row, 2,
+    redis_cmd(deep_conn(row), on_there, row, 2,
               (struct slice[]){SLICE("EXISTS"),
                                {key, key_segment(key, want->log, want->partition, want->from)}});
-    redis_cmd(d->redis, on_claimed, row, 6,
+    redis_cmd(deep_conn(row), on_claimed, row, 6,
               (struct slice[]){SLICE("SET"), key_of(lock, want), SLICE("1"), SLICE("XX"),
                                SLICE("PX"), SLICE(WANT_TTL_MS)});
 }
@@ -87,7 +88,7 @@ void deep_want_renew(const struct deep_row *row)
 {
     char key[KEY_MAX];
 
-    redis_cmd(row->d->redis, NULL, NULL, 3,
+    redis_cmd(deep_conn(row), NULL, NULL, 3,
               (struct slice[]){SLICE("PEXPIRE"), key_of(key, &row->want), SLICE(WANT_TTL_MS)});
 }
 
@@ -95,6 +96,6 @@ void deep_want_drop(const struct deep_row *row)
 {
     char key[KEY_MAX];
 
-    redis_cmd(row->d->redis, NULL, NULL, 2,
+    redis_cmd(deep_conn(row), NULL, NULL, 2,
               (struct slice[]){SLICE("DEL"), key_of(key, &row->want)});
 }

@@ -106,8 +106,9 @@ int history_count(struct history *h, int32_t *ret_partitions, char *why, size_t 
             continue;
         snprintf(why, why_size,
                  "Kafka has no topic \"%s\" (namespace \"%s\"): create it, for example "
-                 "kafka-topics.sh --create --topic %s --partitions 16",
-                 h->nss->v[i].topic, h->nss->v[i].name, h->nss->v[i].topic);
+                 "kafka-topics.sh --create --topic %s --partitions 16 --bootstrap-server %s",
+                 h->nss->v[i].topic, h->nss->v[i].name, h->nss->v[i].topic,
+                 conf_map_get(&h->conf->kafka, "bootstrap.servers"));
         return -ENOENT;
     }
     return 0;
@@ -227,11 +228,12 @@ static void serve_jobs(struct history *h)
             free(j);
         }
     }
-    list_splice_tail(&facts, &late);
     if (counts)
         tell_counts(h, true);
     if (!list_is_empty(&facts))
         history_answer_facts(h, &facts);
+    if (!list_is_empty(&late)) /* nobody waits for these */
+        history_answer_facts(h, &late);
     if (!list_is_empty(&checks))
         history_answer_checks(h, &checks);
 }

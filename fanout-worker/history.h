@@ -44,7 +44,7 @@ struct history_job {
     uint32_t topic;
     int32_t partition;
     uint64_t token; /* the pump's, untouched */
-    bool late;      /* the pump's: it failed before, so the others of its round go first */
+    uint32_t late;  /* the asker's: failures in a row. 1: asked with few others; more: alone */
     int err;
     char why[160];
     /* HISTORY_FACTS, HISTORY_CHECK */

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * history_facts.c: Kafka's side of an attach: low and end, the group's commit, and the overlap
+ * history_facts.c: Kafka's side of an attach: low, end and commit (history_ask.c), and the overlap
  * check: the records at one or two positions, fetched and compared with their fingerprints. All
- * jobs of a round are fetched together. The first question of a round that Kafka doesn't answer in
- * time ends the round's questions: the rest is -EAGAIN, so neither a stop nor the others wait for
- * each in turn. Regular checks come last, and give way to whatever else is asked meanwhile.
+ * jobs of a round are fetched together. Regular checks come last, and give way to whatever else is
+ * asked meanwhile.
  *
  * Invariant: the reader is assigned nothing between rounds. @thread history
  */
@@ -20,90 +19,10 @@
 #include "fanout-worker/history_policy.h"
 #include "fanout-worker/source_kafka.h"
 
-#define FACTS_ASK_MS   1500 /* one question */
-#define FACTS_SLOW_MS  1000 /* a failure that took so long */
-#define OVERLAP_MS     5000 /* all records of one round */
-#define CHECK_MS       1000 /* those of regular checks */
-#define SOON_MS        20   /* a record is usually here by then; other work is looked for */
-#define NUDGE_MS       100
-#define COMMIT_REST_MS 10000 /* after a question for a commit that wasn't answered in time */
-
-static const char *topic_of(const struct history *h, const struct history_job *j)
-{
-    return h->nss->v[j->topic].topic;
-}
-
-/* "<log id> <fingerprint, hex>": part_commit() */
-static bool parse_commit(const rd_kafka_topic_partition_t *tp, const char *log, uint32_t *ret_fp)
-{
-    char text[64], *end;
-
-    if (tp->err || tp->offset <= 0 || !tp->metadata || tp->metadata_size >= sizeof(text) ||
-        tp->metadata_size <= LOG_ID_LEN + 1)
-        return false;
-    memcpy(text, tp->metadata, tp->metadata_size);
-    text[tp->metadata_size] = '\0';
-    if (text[LOG_ID_LEN] != ' ' || memcmp(text, log, LOG_ID_LEN) != 0)
-        return false;
-    *ret_fp = (uint32_t)strtoul(text + LOG_ID_LEN + 1, &end, 16);
-    return *end == '\0';
-}
-
-/* A commit of this log that is ahead of what else is known counts instead. */
-static rd_kafka_resp_err_t find_commit(struct history *h, struct history_job *j)
-{
-    rd_kafka_topic_partition_list_t *l = rd_kafka_topic_partition_list_new(1);
-    rd_kafka_topic_partition_t *tp =
-        rd_kafka_topic_partition_list_add(l, topic_of(h, j), j->partition);
-    rd_kafka_resp_err_t err = rd_kafka_committed(h->rk, l, FACTS_ASK_MS);
-    uint32_t fp;
-
-    if (!err && parse_commit(tp, j->log, &fp)) {
-        j->commit = (uint64_t)tp->offset;
-        if (j->commit > j->now.pos)
-            j->now = (struct history_point){j->commit, fp, true};
-    }
-    rd_kafka_topic_partition_list_destroy(l);
-    return err;
-}
-
-/* With a position at hand a commit is one more witness: worth no waiting for a coordinator. */
-static bool ask_commit(struct history *h, struct history_job *j)
-{
-    bool must_know = j->now.pos == 0;
-
-    if (!j->log[0] || (!must_know && clock_mono_ms() < h->no_commit_until))
-        return true;
-    if (find_commit(h, j) != RD_KAFKA_RESP_ERR__TIMED_OUT)
-        return true; /* any other error: there is nothing to compare with */
-    h->no_commit_until = clock_mono_ms() + COMMIT_REST_MS;
-    return !must_know;
-}
-
-static int ask_offset(struct history *h, const struct history_job *j, int64_t which, int ms,
-                      int64_t *ret)
-{
-    return kafka_ask_offset(h->rk, topic_of(h, j), j->partition, which, ms, ret);
-}
-
-/* Everything but the records themselves. */
-static void find_facts(struct history *h, struct history_job *j)
-{
-    rd_kafka_resp_err_t err = ask_offset(h, j, RD_KAFKA_OFFSET_BEGINNING, FACTS_ASK_MS, &j->low);
-
-    if (!err)
-        err = ask_offset(h, j, RD_KAFKA_OFFSET_END, FACTS_ASK_MS, &j->end);
-    if (!err && !ask_commit(h, j))
-        err = RD_KAFKA_RESP_ERR__TIMED_OUT;
-    if (err) {
-        j->err = -EIO;
-        snprintf(j->why, sizeof(j->why), "%s", rd_kafka_err2str(err));
-        return;
-    }
-    j->check = attach_place(j->now.pos, j->low, j->end);
-    if (j->check == CHECK_SAME && !j->now.has_fp)
-        j->check = CHECK_NONE;
-}
+#define OVERLAP_MS 5000 /* all records of one round */
+#define CHECK_MS   1000 /* those of regular checks */
+#define SOON_MS    20   /* a record is usually here by then; other work is looked for */
+#define NUDGE_MS   100
 
 static struct history_job *waiting_of(const struct history *h, struct list *jobs,
                                       const rd_kafka_message_t *m)
@@ -112,7 +31,7 @@ static struct history_job *waiting_of(const struct history *h, struct list *jobs
 
     list_for_each(j, jobs, link) {
         if (j->wait && m->rkt && j->partition == m->partition &&
-            strcmp(topic_of(h, j), rd_kafka_topic_name(m->rkt)) == 0)
+            strcmp(history_topic_of(h, j), rd_kafka_topic_name(m->rkt)) == 0)
             return j;
     }
     return NULL;
@@ -157,15 +76,14 @@ static void judge(const struct history *h, struct history_job *j, const rd_kafka
 }
 
 /* librdkafka 2.0 may let a partition that is assigned right after another one's end lie for a
- * second: its broker's thread sleeps, and nobody tells it. A question to that broker does. */
-static void nudge(struct history *h, struct list *jobs)
+ * second: its broker's thread sleeps, and nobody tells it. A question to that broker does; one that
+ * comes before the thread has been told of the partition wakes it too early. */
+static void nudge(struct history *h, const rd_kafka_topic_partition_list_t *assigned)
 {
-    struct history_job *j;
-    int64_t low;
+    rd_kafka_topic_partition_list_t *l = rd_kafka_topic_partition_list_copy(assigned);
 
-    list_for_each(j, jobs, link)
-        if (j->wait && ask_offset(h, j, RD_KAFKA_OFFSET_BEGINNING, NUDGE_MS, &low))
-            return; /* it isn't that; the others needn't wait for as many answers */
+    (void)kafka_ask_offsets(h->rk, l, RD_KAFKA_OFFSET_BEGINNING, NUDGE_MS);
+    rd_kafka_topic_partition_list_destroy(l);
 }
 
 static rd_kafka_topic_partition_list_t *list_waiting(struct history *h, struct list *jobs)
@@ -176,8 +94,8 @@ static rd_kafka_topic_partition_list_t *list_waiting(struct history *h, struct l
     list_for_each(j, jobs, link) {
         if (!j->wait)
             continue;
-        if (!rd_kafka_topic_partition_list_find(l, topic_of(h, j), j->partition)) {
-            rd_kafka_topic_partition_list_add(l, topic_of(h, j), j->partition)->offset =
+        if (!rd_kafka_topic_partition_list_find(l, history_topic_of(h, j), j->partition)) {
+            rd_kafka_topic_partition_list_add(l, history_topic_of(h, j), j->partition)->offset =
                 (int64_t)j->wait->pos - 1;
         } else { /* asked twice for one partition: the second one later */
             j->wait = NULL;
@@ -199,8 +117,7 @@ static bool has_other_work(struct history *h, const struct list *jobs)
 static void fetch_records(struct history *h, struct list *jobs, uint64_t limit_ms)
 {
     rd_kafka_topic_partition_list_t *l = list_waiting(h, jobs);
-    uint64_t end = clock_mono_ms() + limit_ms;
-    bool nudged = false;
+    uint64_t end = clock_mono_ms() + limit_ms, nudge_ms = 0;
     int left = l->cnt;
 
     if (left > 0)
@@ -213,34 +130,16 @@ static void fetch_records(struct history *h, struct list *jobs, uint64_t limit_m
             judge(h, j, m);
             left--;
         }
-        if (m)
+        if (m) {
             rd_kafka_message_destroy(m);
-        else if (!nudged)
-            nudge(h, jobs);
-        nudged = nudged || !m;
+        } else if (clock_mono_ms() >= nudge_ms) {
+            nudge_ms = clock_mono_ms() + NUDGE_MS;
+            nudge(h, l);
+        }
     }
     if (l->cnt > 0)
         rd_kafka_assign(h->rk, NULL);
     rd_kafka_topic_partition_list_destroy(l);
-}
-
-static void find_all_facts(struct history *h, struct list *jobs)
-{
-    struct history_job *j;
-    uint64_t began;
-    bool enough = false;
-
-    list_for_each(j, jobs, link) {
-        enough = enough || history_stopping(h);
-        if (enough) {
-            j->err = -EAGAIN;
-            continue;
-        }
-        began = clock_mono_ms();
-        find_facts(h, j);
-        /* By the clock: a question that ran out of time ends with one of several errors. */
-        enough = j->err < 0 && clock_mono_ms() - began >= FACTS_SLOW_MS;
-    }
 }
 
 static void put_off(struct list *jobs)
@@ -284,7 +183,7 @@ void history_look(struct history *h, struct list *jobs, uint64_t ms)
 {
     struct history_job *j;
 
-    find_all_facts(h, jobs);
+    history_ask(h, jobs);
     list_for_each(j, jobs, link)
         j->wait = j->err == 0 && j->check == CHECK_SAME ? &j->now : NULL;
     fetch_records(h, jobs, ms);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * history_impl.h: what history.c, history_facts.c and deep history share. @thread history
+ * history_impl.h: what history.c, history_ask.c, history_facts.c and deep history share.
+ * @thread history
  */
 #pragma once
 
@@ -8,6 +9,8 @@
 #include <stdatomic.h>
 
 #include <librdkafka/rdkafka.h>
+
+#include "common/runtime/namespace.h"
 
 #include "fanout-worker/history.h"
 
@@ -43,6 +46,11 @@ struct history {
     bool owed_counts; /* somebody waits for counts, and the request failed */
 };
 
+static inline const char *history_topic_of(const struct history *h, const struct history_job *j)
+{
+    return h->nss->v[j->topic].topic;
+}
+
 bool history_stopping(const struct history *h);
 void history_answer(struct history *h, struct history_job *j); /* moves j to the pump */
 /* Answer each job of the list; it is garbage afterwards. */
@@ -51,3 +59,5 @@ void history_answer_checks(struct history *h, struct list *jobs);
 /* Fills HISTORY_FACTS jobs, which stay the caller's; their records come within ms. -EAGAIN: another
  * one's question took too long. */
 void history_look(struct history *h, struct list *jobs, uint64_t ms);
+/* Of these jobs, everything but the records: ends, commit, and what is to be compared. */
+void history_ask(struct history *h, struct list *jobs);

@@ -14,13 +14,17 @@
 
 #include "common/base/hash.h"
 #include "common/io/admin.h"
+#include "common/io/admin_ask.h"
+#include "common/io/coord.h"
 #include "common/runtime/log.h"
 #include "common/runtime/proc.h"
 
 #include "fanout-worker/boot.h"
+#include "fanout-worker/regions.h"
 #include "fanout-worker/routes.h"
 #include "fanout-worker/source_kafka.h"
 
+#define TELL_S 0.5
 #define STOP_S 10 /* librdkafka 2.0 can't let go of a deleted topic that it read */
 
 struct worker {
@@ -30,10 +34,13 @@ struct worker {
     struct boot boot;
     struct ev_loop *loop;
     struct admin *admin;
+    struct coord *coord;
+    char node[128];
     struct admin_route routes[ROUTES_MAX];
     struct routes_arg routes_arg;
     struct source_kafka_opts src_opts;
     ev_async changed;
+    ev_timer tell;
     ev_signal term, interrupt;
     struct pump *pump;
     bool said_ready;
@@ -46,6 +53,37 @@ static void on_signal(struct ev_loop *loop, ev_signal *w, int events)
     ev_break(loop, EVBREAK_ALL);
 }
 
+static void tell_load(struct worker *w)
+{
+    coord_tell(w->coord, &(struct coord_load){.partitions = metric_read(&w->metrics.running),
+                                              .ready = routes_is_ready(&w->status)});
+}
+
+static void on_tell(struct ev_loop *loop, ev_timer *t, int events)
+{
+    (void)loop;
+    (void)events;
+    tell_load(t->data);
+}
+
+static void start_coord(struct worker *w)
+{
+    char admin[ADMIN_ADDRESS_MAX];
+
+    proc_node_name(w->node, sizeof(w->node), w->conf.node);
+    admin_address(w->admin, admin);
+    w->coord = coord_start(&(struct coord_opts){.conf = &w->conf.coord,
+                                                .metrics = &w->metrics.coord,
+                                                .self = {.role = COORD_WORKER,
+                                                         .node = w->node,
+                                                         .region = w->conf.region,
+                                                         .admin = admin,
+                                                         .redis = w->conf.redis_url}});
+    ev_timer_init(&w->tell, on_tell, 0., TELL_S);
+    w->tell.data = w;
+    ev_timer_start(w->loop, &w->tell);
+}
+
 static void on_changed(struct ev_loop *loop, ev_async *a, int events)
 {
     struct worker *w = a->data;
@@ -54,13 +92,14 @@ static void on_changed(struct ev_loop *loop, ev_async *a, int events)
     (void)events;
     if (w->status.failed)
         ev_break(loop, EVBREAK_ALL);
+    tell_load(w);
     if (w->said_ready || !routes_is_ready(&w->status))
         return;
     w->said_ready = true;
     kafka_group(&w->conf, group, sizeof(group));
     admin_address(w->admin, admin);
-    log_info("ready", " group=%s topics=%u admin=%s", log_value(slice_of(group)), w->boot.nss.count,
-             admin);
+    log_info("ready", " group=%s topics=%u admin=%s node=%s", log_value(slice_of(group)),
+             w->boot.nss.count, admin, log_value(slice_of(w->node)));
 }
 
 static void wake_main(void *arg)
@@ -156,10 +195,12 @@ static int run(struct worker *w)
         log_error("boot_failed", " why=%s", log_value(slice_of(why)));
         rc = 1;
     } else {
+        start_coord(w);
         ev_run(w->loop, 0);
         rc = w->status.failed ? 1 : 0;
     }
     proc_exit_within(STOP_S, rc);
+    coord_stop(w->coord); /* first: nobody is to count on it any more */
     if (w->pump)
         pump_stop(w->pump);
     if (w->admin)
@@ -174,10 +215,13 @@ static int run(struct worker *w)
 int main(int argc, char **argv)
 {
     static struct worker w;
+    const char *health = admin_health_path(&argc, &argv);
     int rc = conf_load(&worker_program, argc, argv, &w.conf);
 
     if (rc != 0)
         return rc > 0 ? 0 : 2;
+    if (health)
+        return admin_health(worker_program.name, w.conf.admin_listen, health);
     /* A fetch is a buffer of megabytes, in use for milliseconds: giving each back to the system and
      * faulting it in again was a third of the worker's CPU in a drain. */
     mallopt(M_MMAP_THRESHOLD, (int)MIB(32));
@@ -187,7 +231,7 @@ int main(int argc, char **argv)
     hash_seed();
     proc_raise_fd_limit();
     proc_thread_role("main");
-    rc = run(&w);
+    rc = w.conf.regions == REGIONS_ALL ? regions_run(&w.conf, argc, argv) : run(&w);
     log_info("stopped", " exit=%d", rc);
     conf_done(&worker_program, &w.conf);
     return rc;

@@ -18,6 +18,7 @@
 #define MAXLEN_MIN     100
 #define OOM_WAIT_MS    100
 #define FAIL_WAIT_MS   250
+#define AHEAD_WAIT_MS  150 /* who adopted what is ours reads our row ten times a second */
 
 static int64_t maxlen_of(struct part *p)
 {
@@ -57,17 +58,21 @@ static bool is_ahead(const struct part *p, struct slice reply)
            last > p->ap.acked;
 }
 
-/* The batch and all behind it are lost to us; Redis says where to go on. */
+/* The batch and all behind it are lost to us; Redis says where to go on. An owner asks only when
+ * whoever carried the partition on has given way: if not, it is refused once more, and has asked
+ * Kafka for nothing. */
 static void on_error(struct part *p, const struct redis_reply *reply)
 {
     if (redis_is_error(reply, "CASFAIL")) {
         PUMP_METRIC(p->pu, cas_refusals, 1);
         log_warn("append_refused", " stream=%s expected=%llu reply=%s", p->stream,
                  (unsigned long long)p->ap.acked, log_value(redis_str(reply)));
-        if (p->adopted && is_ahead(p, redis_str(reply)))
+        if (!is_ahead(p, redis_str(reply)))
+            part_attach(p);
+        else if (p->adopted)
             part_yield(p, "another_appends");
         else
-            part_attach(p);
+            part_retry(p, AHEAD_WAIT_MS);
         return;
     }
     if (redis_is_error(reply, "OOM")) {
@@ -80,10 +85,10 @@ static void on_error(struct part *p, const struct redis_reply *reply)
     PUMP_METRIC(p->pu, append_errors, 1);
     log_warn("append_failed", " stream=%s reply=%s", p->stream, log_value(redis_str(reply)));
     if (redis_is_error(reply, "NOSCRIPT"))
-        pump_redis_load(p->pu);
+        site_load(p->at);
     /* Made a replica under a connection that stays: its address may lead to the primary by now. */
     if (redis_is_error(reply, "READONLY"))
-        pump_redis_check(p->pu);
+        site_demoted(p->at);
     part_retry(p, redis_is_error(reply, "NOSCRIPT") ? 1 : FAIL_WAIT_MS);
 }
 
@@ -140,7 +145,8 @@ static void send_batch(void *arg, struct append_batch *take_b, const struct appe
     }
     PUMP_METRIC(pu, appends, 1);
     PUMP_METRIC(pu, bytes, load->data->n);
-    pump_eval(pu, p->oom ? SCRIPT_APPEND_OOM : SCRIPT_APPEND, on_append, take_b, (int)argc, argv);
+    site_eval(p->at, p->oom ? SCRIPT_APPEND_OOM : SCRIPT_APPEND, on_append, take_b, (int)argc,
+              argv);
     part_index_sent(p);
 }
 
@@ -148,7 +154,7 @@ static void wait_answer(void *arg)
 {
     struct part *p = arg;
 
-    redis_hurry(p->pu->redis);
+    redis_hurry(p->at->redis);
 }
 
 static const struct append_io io = {.send = send_batch, .wait = wait_answer};

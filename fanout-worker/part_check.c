@@ -78,7 +78,7 @@ static void on_idle(struct redis_conn *c, const struct redis_reply *reply, void 
         p->ap.inflight > 0)
         return;
     if (redis_is_error(reply, "NOSCRIPT"))
-        pump_redis_load(p->pu);
+        site_load(p->at);
     if (redis_type(reply) != REDIS_T_ARRAY ||
         !decimal_parse(redis_str(redis_at(reply, 0)), UINT64_MAX, &last))
         return;

@@ -43,7 +43,7 @@ static bool is_good(struct part *p, const struct redis_reply *reply)
         return true;
     PUMP_METRIC(p->pu, index_failed, 1);
     if (redis_is_error(reply, "NOSCRIPT"))
-        pump_redis_load(p->pu);
+        site_load(p->at);
     else if (!redis_is_error(reply, "REFUSED"))
         log_warn("index_failed", " stream=%s reply=%s", p->stream, log_value(redis_str(reply)));
     return false;
@@ -90,7 +90,7 @@ static void send_add(void *arg, uint64_t gen, uint64_t base, uint64_t upto,
         digits += DECIMAL_MAX;
     }
     PUMP_METRIC(pu, index_moves, moves->count);
-    pump_eval(pu, SCRIPT_INDEX_ADD, on_added, call_new(p, gen), (int)argc, argv);
+    site_eval(p->at, SCRIPT_INDEX_ADD, on_added, call_new(p, gen), (int)argc, argv);
 }
 
 /* {where the index ends, what was done} */
@@ -123,7 +123,7 @@ static void send_read(void *arg, uint64_t gen, uint64_t from)
     argv[5] = READ_ENTRIES;
     argv[6] = READ_POSITIONS;
     PUMP_METRIC(p->pu, index_reads, 1);
-    pump_eval(p->pu, SCRIPT_INDEX_READ, on_told, call_new(p, gen), 7, argv);
+    site_eval(p->at, SCRIPT_INDEX_READ, on_told, call_new(p, gen), 7, argv);
 }
 
 const struct index_io part_index_io = {.add = send_add, .read = send_read};

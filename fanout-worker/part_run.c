@@ -7,6 +7,7 @@
  */
 #include <stdio.h>
 
+#include "common/base/clock.h"
 #include "common/runtime/log.h"
 
 #include "fanout-worker/pump_impl.h"
@@ -76,6 +77,7 @@ bool part_on_record(void *handle, const struct source_record *r)
     if (p->state != PART_RUN)
         return false;
     p->pu->records++;
+    p->drained_ms = 0;
     if (r->offset < p->next) /* read twice around a start: known */
         return append_has_room(&p->ap);
     if (is_stale(p, r)) {
@@ -103,8 +105,10 @@ void part_on_end(void *handle)
 {
     struct part *p = handle;
 
-    if (p->state == PART_RUN && p->guard < 0)
-        p->rebuild_until = 0;
+    if (p->state != PART_RUN || p->guard >= 0) /* or an end of an earlier fetch position */
+        return;
+    p->drained_ms = clock_mono_ms();
+    p->rebuild_until = 0;
 }
 
 void part_on_turn(void *handle)

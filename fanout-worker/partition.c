@@ -61,6 +61,7 @@ struct part *part_get(struct topic *t, int32_t partition)
     ev_timer_init(&p->retry, on_retry, 0, 0);
     p->retry.data = p;
     name_keys(p);
+    p->at = site_of(p->pu, t->log.log, partition);
     t->parts[partition] = p;
     return p;
 }
@@ -106,11 +107,13 @@ struct source *part_source(const struct part *p)
 
 void part_own(struct part *p)
 {
+    bool was_adopted = p->adopted;
+
     part_yield(p, "assigned");
     if (p->state != PART_OUT)
         return;
     p->pu->owned++;
-    p->known = false;
+    p->known = p->known && was_adopted; /* then its row goes on, and nobody takes it for left */
     p->fresh = true;
     p->beyond_since = 0;
     part_set_state(p, PART_HOLD);
@@ -140,10 +143,12 @@ void part_log_changed(struct part *p)
     part_yield(p, "another_log");
     part_detach(p);
     name_keys(p);
+    p->at = site_of(p->pu, p->t->log.log, p->id.partition);
     p->seen = -1;
     p->top = p->anchor = (struct history_point){.pos = 0};
     p->committed = 0;
     p->low = p->end = p->rebuild_until = 0;
+    p->end_ms = 0;
     p->known = false;
     p->beyond_since = 0;
     p->cap = 0;
@@ -159,7 +164,7 @@ void part_ask_last(struct part *p, redis_reply_fn *fn)
     struct slice argv[3] = {SLICE("2"), slice_of(p->stream), slice_of(p->side)};
 
     *ask = (struct part_ask){p, p->token, p->ap.acked};
-    pump_eval(p->pu, SCRIPT_LAST, fn, ask, 3, argv);
+    site_eval(p->at, SCRIPT_LAST, fn, ask, 3, argv);
 }
 
 struct history_job *part_job(const struct part *p, enum history_kind kind)
@@ -200,7 +205,7 @@ static void on_last(struct redis_conn *c, const struct redis_reply *reply, void 
     if (!reply || ask->token != p->token || p->state != PART_LAST)
         return; /* a lost connection attaches all again */
     if (redis_is_error(reply, "NOSCRIPT"))
-        pump_redis_load(p->pu);
+        site_load(p->at);
     if (redis_type(reply) != REDIS_T_ARRAY || redis_len(reply) < 1 ||
         !decimal_parse(redis_str(redis_at(reply, 0)), UINT64_MAX, &p->last)) {
         log_warn("attach_failed", " stream=%s why=%s", p->stream, log_value(redis_str(reply)));
@@ -213,10 +218,30 @@ static void on_last(struct redis_conn *c, const struct redis_reply *reply, void 
     ask_facts(p);
 }
 
+/* It may have been there before, and what it left there hasn't ended yet; or a worker that is late
+ * with the table, or knows the server by another URL, takes it for left. */
+void part_stay(struct part *p)
+{
+    char key[KEY_MAX];
+    const char *log = p->t->log.log;
+    int32_t n = p->id.partition;
+    const struct slice names[] = {slice_of(p->stream), slice_of(p->side)};
+
+    if (!p->at || !p->at->ready)
+        return;
+    p->returns = false;
+    for (size_t i = 0; i < ARRAY_LEN(names); i++)
+        redis_cmd(p->at->redis, NULL, NULL, 2, (struct slice[]){SLICE("PERSIST"), names[i]});
+    redis_cmd(p->at->redis, NULL, NULL, 2,
+              (struct slice[]){SLICE("PERSIST"), {key, key_index(key, log, n)}});
+    redis_cmd(p->at->redis, NULL, NULL, 2,
+              (struct slice[]){SLICE("PERSIST"), {key, key_index_old(key, log, n)}});
+}
+
 void part_attach(struct part *p)
 {
     part_detach(p);
-    if (p->state == PART_OUT || !p->pu->redis_ready || p->t->waiting_log || p->t->compacted)
+    if (p->state == PART_OUT || !p->at || !p->at->ready || p->t->waiting_log || p->t->compacted)
         return;
     if (p->id.partition >= p->t->log.partitions) {
         /* Of a log not known yet, which the next metadata brings. */
@@ -224,6 +249,8 @@ void part_attach(struct part *p)
         return;
     }
     part_set_state(p, PART_LAST);
+    if (p->returns)
+        part_stay(p);
     part_ask_last(p, on_last);
 }
 
@@ -246,6 +273,8 @@ static void run(struct part *p, const struct attach_plan *plan)
         p->rebuild_until = 0;
     p->beyond_since = 0;
     p->moved_ms = clock_mono_ms();
+    p->drained_ms = 0;
+    p->looked = false;
     PUMP_METRIC(p->pu, reattaches, 1);
     PUMP_METRIC(p->pu, rebuilds, plan->rebuild);
     PUMP_METRIC(p->pu, gaps, plan->gap);
@@ -302,7 +331,7 @@ static void decide(struct part *p, const struct history_job *j)
 void part_on_facts(struct part *p, struct history_job *j)
 {
     if (j->err != -EAGAIN)
-        p->late = j->err < 0;
+        p->late = j->err < 0 ? p->late + 1 : 0;
     if (j->token != p->token)
         return;
     if (j->err == 0) {

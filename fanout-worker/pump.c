@@ -25,16 +25,16 @@
 void pump_status(struct pump *pu)
 {
     struct worker_status *st = pu->opts.status;
-    bool joined;
+    bool joined, ready = sites_are_ready(pu);
 
     if (!pu->src) /* leaving */
         return;
     joined = pu->src->ops->has_joined(pu->src);
-    if (st->redis_up == pu->redis_ready && st->joined == joined)
+    if (st->redis_up == ready && st->joined == joined)
         return;
-    st->redis_up = pu->redis_ready;
+    st->redis_up = ready;
     st->joined = joined;
-    metric_set(&pu->opts.metrics->redis_up, pu->redis_ready);
+    metric_set(&pu->opts.metrics->redis_up, ready);
     metric_set(&pu->opts.metrics->joined, joined);
     if (pu->changed)
         pu->changed(pu->changed_arg);
@@ -174,21 +174,37 @@ static void on_wake(struct ev_loop *loop, ev_async *w, int events)
     struct pump *pu = w->data;
     struct history_job *j, *next;
     struct list jobs;
+    bool has_facts = false;
 
     (void)events;
     list_init(&jobs);
     inbox_take(&pu->inbox, &jobs);
-    list_for_each_safe(j, next, &jobs, link)
+    list_for_each_safe(j, next, &jobs, link) {
+        has_facts = has_facts || (j->kind == HISTORY_FACTS && j->err == 0);
         on_job(pu, j);
+    }
+    if (has_facts) /* who carries on what is ours now gives way when he reads this */
+        beacon_beat(pu);
     if (pu->stop)
         ev_break(loop, EVBREAK_ALL);
 }
 
-static void on_reconnect(struct ev_loop *loop, ev_timer *w, int events)
+void pump_on_home(struct pump *pu)
 {
-    (void)loop;
-    (void)events;
-    pump_redis_connect(w->data);
+    sweep_clear(&pu->sweep); /* nobody could write meanwhile, or this is another server */
+    pump_adopt_clear(pu);
+    sites_on_home(pu);
+    for (uint32_t i = 0; i < pu->topic_count; i++)
+        topic_on_redis(&pu->topics[i]);
+}
+
+struct slice *pump_argv(struct pump *pu, size_t argc)
+{
+    if (pu->argv_cap < argc) {
+        pu->argv_cap = argc * 2;
+        pu->argv = mem_realloc(pu->argv, pu->argv_cap * sizeof(*pu->argv));
+    }
+    return pu->argv;
 }
 
 /* ---- life ---- */
@@ -233,17 +249,17 @@ struct pump *pump_new(const struct pump_opts *opts)
     pu->topics = mem_zalloc(pu->topic_count * sizeof(*pu->topics));
     for (uint32_t i = 0; i < pu->topic_count; i++)
         topic_init(&pu->topics[i], pu, i, &opts->topics[i]);
+    list_init(&pu->sites);
     sweep_init(&pu->sweep);
     pump_adopt_init(pu);
     inbox_init(&pu->inbox, bell, pu);
     ev_async_init(&pu->wake, on_wake);
     ev_idle_init(&pu->more, on_more);
     ev_timer_init(&pu->tick, pump_on_tick, TICK_S, TICK_S);
-    ev_timer_init(&pu->reconnect, on_reconnect, 0, 0);
     ev_check_init(&pu->turn, pump_on_turn);
     ev_set_priority(&pu->turn, EV_MAXPRI);
     pu->turn.data = pu;
-    pu->wake.data = pu->more.data = pu->tick.data = pu->reconnect.data = pu;
+    pu->wake.data = pu->more.data = pu->tick.data = pu;
     ev_async_start(pu->loop, &pu->wake); /* here: history may ring before our thread begins */
     return pu;
 }
@@ -271,9 +287,9 @@ static void say_leaving(struct pump *pu)
 {
     ev_timer limit;
 
-    if (!pu->redis_ready)
+    if (!pu->home->ready)
         return;
-    pu->redis_ready = false; /* no attaching any more */
+    pu->home->ready = false; /* no attaching any more */
     ev_timer_init(&limit, on_leave_time, LEAVE_S, 0);
     ev_timer_start(pu->loop, &limit);
     beacon_leave(pu, on_left);
@@ -310,7 +326,7 @@ static void *pump_main(void *arg)
     ev_timer_start(pu->loop, &pu->pulse);
     pu->turned_ms = clock_mono_ms();
     ev_check_start(pu->loop, &pu->turn);
-    pump_redis_connect(pu);
+    sites_start(pu);
     pump_source_round(pu, true);
     ev_run(pu->loop, 0);
     leave(pu);
@@ -341,8 +357,7 @@ void pump_free(struct pump *pu)
 {
     struct history_job *j, *next;
 
-    if (pu->redis)
-        redis_conn_free(pu->redis);
+    sites_stop(pu);
     for (uint32_t i = 0; i < pu->topic_count; i++)
         topic_done(&pu->topics[i]);
     free(pu->topics);

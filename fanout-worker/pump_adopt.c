@@ -71,7 +71,7 @@ void part_keep(struct part *p)
 {
     struct pump *pu = p->pu;
 
-    if (!pu->redis_ready || list_is_empty(&pu->adopt.workers))
+    if (!pu->home->ready || list_is_empty(&pu->adopt.workers))
         return;
     pu->watchful = true;
     take(p, pu->worker_id);
@@ -160,7 +160,8 @@ static void on_all(struct redis_conn *c, const struct redis_reply *reply, void *
 static void ask_all(struct pump *pu)
 {
     pu->adopt_asked = true;
-    redis_cmd(pu->redis, on_all, pu, 2, (struct slice[]){SLICE("HGETALL"), SLICE(KEY_BEACON)});
+    redis_cmd(pu->home->redis, on_all, pu, 2,
+              (struct slice[]){SLICE("HGETALL"), SLICE(KEY_BEACON)});
 }
 
 static void on_others(struct redis_conn *c, const struct redis_reply *reply, void *arg)
@@ -199,7 +200,7 @@ static void ask_others(struct pump *pu)
         argv[2 + i] = (struct slice){fields[i], ids[i].n + 2};
     }
     pu->adopt_asked = true;
-    redis_cmd(pu->redis, on_others, pu, (int)n + 2, argv);
+    redis_cmd(pu->home->redis, on_others, pu, (int)n + 2, argv);
 }
 
 static void on_pulse(struct ev_loop *loop, ev_timer *w, int events)
@@ -209,7 +210,7 @@ static void on_pulse(struct ev_loop *loop, ev_timer *w, int events)
     (void)loop;
     (void)events;
     pu->pulses++;
-    if (!pu->redis_ready)
+    if (!pu->home->ready)
         return;
     beacon_pulse(pu);
     if (pu->adopt_asked)

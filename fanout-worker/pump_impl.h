@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * pump_impl.h: what the pump's files share: pump.c (loop, events), pump_tick.c (the clock),
- * pump_redis.c (the connection), partition.c, part_*.c (one partition's life), pump_adopt.c,
- * topic.c, beacon.c.
+ * pump_impl.h: what the pump's files share: pump.c (loop, events), pump_tick.c (the clock), site.c
+ * and site_table.c (connections to Redis), partition.c, part_*.c (one partition's life),
+ * pump_adopt.c, topic.c, beacon.c.
  *
  * Everything here belongs to the pump's thread. A partition, once made, lives until the pump ends,
  * so callbacks may point at it; `token` tells a late one.
@@ -12,6 +12,7 @@
 #include <ev.h>
 
 #include "common/base/keys.h"
+#include "common/base/stores.h"
 #include "common/io/redis.h"
 
 #include "fanout-worker/adopt.h"
@@ -21,6 +22,7 @@
 #include "fanout-worker/index.h"
 #include "fanout-worker/pump.h"
 #include "fanout-worker/record.h"
+#include "fanout-worker/site.h"
 #include "fanout-worker/source.h"
 #include "fanout-worker/sweep.h"
 
@@ -41,6 +43,7 @@ struct part {
     struct pump *pu;
     struct topic *t;
     struct source_id id;
+    struct site *at; /* NULL: not known yet */
     enum part_state state;
     bool adopted;   /* not ours, but carried on: pump_adopt.c */
     bool known;     /* low and end are of this log and of this time of ours */
@@ -55,7 +58,8 @@ struct part {
     uint32_t last_fp;
     bool has_fp;
     bool oom;      /* next append by the script for a full Redis */
-    bool late;     /* Kafka's side could not be learnt last time */
+    uint32_t late; /* so often, in a row, Kafka's side could not be learnt */
+    bool returns;  /* it may have been there before, and what was left expires */
     bool fresh;    /* ours since now: the group's commit may be ahead of what we know */
     int64_t next;  /* offset to come next, at least */
     int64_t seen;  /* highest offset of this log ever handed over; -1 = none */
@@ -63,6 +67,10 @@ struct part {
     uint32_t guard_hits;
     uint32_t tries;        /* of attaching, in a row */
     int64_t low, end;      /* Kafka's, as last heard */
+    uint64_t end_ms;       /* the end was so then, or later; own monotonic time */
+    uint64_t known_ms;     /* as the source said when it was looked at last */
+    bool looked;           /* it was, since the partition was started */
+    uint64_t drained_ms;   /* since when all that was fetched is ours; 0: it isn't */
     int64_t rebuild_until; /* offset; the beacon says rebuild below it. 0 = live */
     int64_t cap;           /* entries that a full Redis left us; 0 = no such bound */
     uint64_t beyond_since;
@@ -96,6 +104,12 @@ struct topic {
     int32_t part_count;
 };
 
+/* Rows of the beacon, in HSETs: how many were sent and answered; the last that told ages. */
+struct beacon_told {
+    uint64_t sent, answered, aged;
+    bool lost; /* the last answer was none */
+};
+
 struct pump {
     struct pump_opts opts;
     struct scripts scripts;
@@ -106,17 +120,23 @@ struct pump {
     ev_io source_io, spare_io;
     ev_idle more;
     ev_check turn;
-    ev_timer tick, pulse, reconnect;
+    ev_timer tick, pulse;
     struct source *src;
     struct source *spare; /* reads the adopted; NULL: there was no need, or no_spare */
+    bool current[2];      /* what they say is, as of the last look: src's; spare's */
     struct history *history;
     struct inbox inbox;
-    struct redis_conn *redis;
-    bool redis_ready;
+    struct list sites;
+    struct site *home;
+    struct stores stores, was; /* the table in use, and the one before */
+    struct stores own_stores;  /* what our configuration says */
+    bool placed;               /* the table is known */
+    bool table_asked;
+    uint64_t compared; /* the version that our own was compared with */
+    uint32_t wrong;    /* checksum of what was with the table that was read last; 0: nothing */
     bool no_spare;
     bool adopt_asked; /* rows are being read */
     bool watchful;    /* all rows each time: somebody died, something is adopted */
-    uint32_t reconnects;
     struct topic *topics;
     uint32_t topic_count;
     int32_t owned;
@@ -128,6 +148,7 @@ struct pump {
     uint64_t turned_ms; /* when the loop's last round began */
     uint64_t beat;      /* beacon's counter; a tick is 250 ms */
     uint64_t pulses;
+    struct beacon_told told[2]; /* of the partitions that we own; that we have adopted */
     struct adopt adopt;
     struct sweep sweep;
     struct record_maker maker;
@@ -156,6 +177,7 @@ void part_set_held(struct part *p, bool held);
 void part_on_facts(struct part *p, struct history_job *j);
 struct source *part_source(const struct part *p);
 void part_is_other(struct part *p); /* the overlap check failed */
+void part_stay(struct part *p);     /* what expires there shall not */
 
 /* What was true when a question was asked. */
 struct part_ask {
@@ -196,13 +218,8 @@ extern const struct index_io part_index_io;
 void part_index_tick(struct part *p); /* every 500 ms */
 void part_index_sent(struct part *p); /* the open batch has left */
 
-/* pump_redis.c */
-void pump_redis_connect(struct pump *pu);
-void pump_redis_load(struct pump *pu);                 /* the scripts, again */
-void pump_redis_check(struct pump *pu);                /* its role, again: a replica is given up */
+/* pump.c */
 struct slice *pump_argv(struct pump *pu, size_t argc); /* pu->argv, with room for so many */
-void pump_eval(struct pump *pu, enum script which, redis_reply_fn *fn, void *arg, int argc,
-               const struct slice *argv); /* argv: number of keys, keys, arguments */
 
 /* topic.c */
 void topic_init(struct topic *t, struct pump *pu, uint32_t index,
@@ -223,10 +240,10 @@ void beacon_sweep(struct pump *pu, const struct redis_reply *reply);
 void beacon_drop_rows(struct pump *pu, const struct log_record *rec);
 void beacon_leave(struct pump *pu, redis_reply_fn *fn);
 
-/* pump.c */
 void pump_kick(struct pump *pu); /* the source has more to hand over */
 void pump_source_round(struct pump *pu, bool with_all);
 void pump_status(struct pump *pu);
+void pump_on_home(struct pump *pu); /* home Redis is up */
 
 /* pump_tick.c */
 void pump_each_part(struct pump *pu, void (*fn)(struct part *));

@@ -69,12 +69,47 @@ static void commit_all(struct pump *pu)
     free(v);
 }
 
+/* How old is it? A partition whose queue is full isn't asked about, whatever its broker answers.
+ * One that is drained is. One whose end has moved since it was looked at last was, by a question
+ * that was answered since then, so it was asked no earlier than the last that had been answered by
+ * then; of several the first may have told it, and have filled the queue. What the library knew
+ * when the partition was started may be of any time. */
+static void take_end(struct part *p, int64_t end, uint64_t known)
+{
+    if (p->looked && end > p->end && p->known_ms > p->end_ms)
+        p->end_ms = p->known_ms;
+    if (p->drained_ms && known >= p->drained_ms && known > p->end_ms)
+        p->end_ms = known;
+    p->looked = true;
+    p->known_ms = known;
+    p->end = end;
+}
+
+/* How old is what the sources know? Once a look, and first: their library's threads go on, and no
+ * end must be older than that. */
+static void look_at_sources(struct pump *pu, uint64_t known[2])
+{
+    const struct source *v[2] = {pu->src, pu->spare};
+    uint64_t silent = 0;
+
+    for (int i = 0; i < 2; i++) {
+        uint64_t ms = v[i] ? v[i]->ops->silent_ms(v[i]) : 0;
+
+        known[i] = v[i] ? v[i]->ops->known_ms(v[i]) : 0;
+        pu->current[i] = v[i] && v[i]->ops->is_current(v[i]);
+        silent = ms > silent ? ms : silent;
+    }
+    metric_set(&pu->opts.metrics->kafka_age, (int64_t)silent);
+}
+
 /* Kafka's ends, the lag, and the idle checks: four times a second, so that what an idle stream lost
  * is there again within one. */
 static void look_at_parts(struct pump *pu)
 {
+    uint64_t known[2];
     int64_t lag = 0;
 
+    look_at_sources(pu, known);
     for (uint32_t i = 0; i < pu->topic_count; i++) {
         for (int32_t k = 0; k < pu->topics[i].part_count; k++) {
             struct part *p = pu->topics[i].parts[k];
@@ -85,11 +120,11 @@ static void look_at_parts(struct pump *pu)
             if (p->state == PART_RUN &&
                 part_source(p)->ops->watermarks(part_source(p), p->id, &low, &end)) {
                 p->low = low > p->low ? low : p->low;
-                p->end = end;
+                take_end(p, end, known[p->adopted]);
             }
             if (p->end > (int64_t)p->ap.acked)
                 lag += p->end - (int64_t)p->ap.acked;
-            if (pu->redis_ready)
+            if (p->at && p->at->ready)
                 part_idle_check(p);
         }
     }
@@ -109,6 +144,7 @@ void pump_on_tick(struct ev_loop *loop, ev_timer *w, int events)
     if (pu->beat % 4 == 0) {
         for (uint32_t i = 0; i < pu->topic_count; i++)
             topic_write(&pu->topics[i]);
+        sites_tick(pu);
         pump_source_round(pu, true);
         pump_status(pu);
     }

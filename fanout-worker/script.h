@@ -17,6 +17,7 @@ enum script {
     SCRIPT_TOPIC,
     SCRIPT_SEGMENT,
     SCRIPT_SWEEP,
+    SCRIPT_SHARDS,
     SCRIPT_COUNT
 };
 

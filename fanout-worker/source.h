@@ -77,6 +77,11 @@ struct source_ops {
     bool (*has_joined)(struct source *s);
     /* Is what watermarks() says no older than a second or so? */
     bool (*is_current)(const struct source *s);
+    /* For how long one of those that are asked hasn't said anything new. */
+    uint64_t (*silent_ms)(const struct source *s);
+    /* What watermarks() says of a partition that is being fetched was so then or later; own
+     * monotonic time. Not told of anything: 0. */
+    uint64_t (*known_ms)(const struct source *s);
     /* Leaves the group (at most 3 s) and frees. Callbacks may still come from within. */
     void (*close)(struct source *s);
 };

@@ -305,6 +305,16 @@ static bool kafka_is_current(const struct source *s)
     return source_kafka_is_current(self_of(s));
 }
 
+static uint64_t kafka_silent_ms(const struct source *s)
+{
+    return source_kafka_silent_ms(self_of(s));
+}
+
+static uint64_t kafka_known_ms(const struct source *s)
+{
+    return kafka_heard_end_ms(&self_of(s)->heard);
+}
+
 void source_kafka_free(struct source_kafka *sk)
 {
     for (size_t i = 0; i < sk->count; i++)
@@ -363,5 +373,7 @@ const struct source_ops source_kafka_ops = {
     .commit = kafka_commit,
     .has_joined = kafka_has_joined,
     .is_current = kafka_is_current,
+    .silent_ms = kafka_silent_ms,
+    .known_ms = kafka_known_ms,
     .close = kafka_close,
 };

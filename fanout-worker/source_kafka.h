@@ -14,6 +14,7 @@ struct worker_conf;
 struct rd_kafka_s;
 struct rd_kafka_conf_s;
 struct rd_kafka_message_s;
+struct rd_kafka_topic_partition_list_s;
 
 enum kafka_role {
     KAFKA_GROUP,  /* the member of the consumer group */
@@ -34,16 +35,16 @@ void kafka_group(const struct worker_conf *conf, char *dst, size_t size);
  * librdkafka's error. @thread any but pump */
 int kafka_ask_offset(struct rd_kafka_s *rk, const char *topic, int32_t partition, int64_t which,
                      int ms, int64_t *ret);
+/* The same of all partitions in the list, into their offsets: each broker is asked once for what it
+ * leads, all at the same time. An error is one of any of them. */
+int kafka_ask_offsets(struct rd_kafka_s *rk, struct rd_kafka_topic_partition_list_s *l,
+                      int64_t which, int ms);
 /* Adds one partition to what the handle reads, from `offset` on; takes it out. 0, -EAGAIN.
  * @thread any */
 int kafka_assign_one(struct rd_kafka_s *rk, const char *topic, int32_t partition, int64_t offset);
 void kafka_unassign_one(struct rd_kafka_s *rk, const char *topic, int32_t partition);
 /* A message's bytes as a record; borrowed. */
 void kafka_record_of(const struct rd_kafka_message_s *m, struct source_record *ret);
-
-/* How long nothing was heard, in ms, of the broker that has been silent longest among those that
- * lead partitions of ours; from librdkafka's statistics (a string). @thread any */
-uint64_t kafka_silence_ms(const char *stats);
 
 struct source_kafka_opts {
     bool spare;

@@ -25,6 +25,8 @@ static const struct pair defaults[] = {
     {"client.id", "fanfare-worker"},
     {"socket.nagle.disable", "true"},
     {"fetch.error.backoff.ms", "50"},
+    /* Twice that, and the beacon's way, is how old Kafka's end is at an edge: it waits for 2 s. */
+    {"fetch.wait.max.ms", "300"},
     {"reconnect.backoff.ms", "50"},
     {"reconnect.backoff.max.ms", "1000"},
     {"topic.metadata.refresh.interval.ms", "5000"},
@@ -195,14 +197,28 @@ void kafka_unassign_one(struct rd_kafka_s *rk, const char *topic, int32_t partit
 
 /* Not rd_kafka_query_watermark_offsets(): up to librdkafka 2.2 it has no end while the leader is
  * down. In the protocol both ends are times: the earliest (-2) and the latest (-1). */
+int kafka_ask_offsets(struct rd_kafka_s *rk, struct rd_kafka_topic_partition_list_s *l,
+                      int64_t which, int ms)
+{
+    rd_kafka_resp_err_t err;
+
+    for (int i = 0; i < l->cnt; i++)
+        l->elems[i].offset = which;
+    err = rd_kafka_offsets_for_times(rk, l, ms);
+    for (int i = 0; i < l->cnt && !err; i++) {
+        err = l->elems[i].err;
+        if (!err && l->elems[i].offset < 0) /* no answer had it */
+            err = RD_KAFKA_RESP_ERR__PARTIAL;
+    }
+    return err;
+}
+
 int kafka_ask_offset(struct rd_kafka_s *rk, const char *topic, int32_t partition, int64_t which,
                      int ms, int64_t *ret)
 {
     rd_kafka_topic_partition_list_t *l = list_of(topic, partition, which);
-    rd_kafka_resp_err_t err = rd_kafka_offsets_for_times(rk, l, ms);
+    int err = kafka_ask_offsets(rk, l, which, ms);
 
-    if (!err)
-        err = l->elems[0].err;
     if (!err)
         *ret = l->elems[0].offset;
     rd_kafka_topic_partition_list_destroy(l);

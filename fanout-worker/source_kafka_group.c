@@ -8,9 +8,8 @@
  *   the coordinator of whom the statistics tell. One that was out of reach for longer than the
  *                   session time-out has put us out, whatever the library was doing.
  *
- * And is what we know of Kafka's ends current? A broker that says nothing, on connections that
- * stay, isn't missed by the library for a long time; but it answers each fetch, with records or
- * without, within fetch.wait.max.ms.
+ * And is what we know of Kafka's ends current? A broker answers each fetch, with records or
+ * without, within fetch.wait.max.ms: source_kafka_heard.h.
  *
  * @thread pump (init: boot)
  */
@@ -21,8 +20,8 @@
 #include "fanout-worker/source_kafka_impl.h"
 
 /* Beyond a fetch's wait: the statistics' interval (source_kafka_conf.c), and what the way may take.
- * With the beacon's way to the edges it stays under the two seconds that they wait for news. */
-#define SILENCE_MS 700
+ */
+#define SILENCE_MS 1100
 
 static uint64_t conf_ms(const struct source_kafka *sk, const char *name)
 {
@@ -37,27 +36,7 @@ void source_kafka_group_init(struct source_kafka *sk)
 {
     sk->session_ms = conf_ms(sk, "session.timeout.ms");
     sk->fetch_wait_ms = conf_ms(sk, "fetch.wait.max.ms");
-    sk->coordinator_ms = clock_mono_ms();
-}
-
-/* "rxidle":1234, … "toppars":{ "t-0":{ …; a broker that leads nothing has "toppars":{ } */
-uint64_t kafka_silence_ms(const char *stats)
-{
-    static const char idle[] = "\"rxidle\":", led[] = "\"toppars\":{ ";
-    uint64_t longest = 0;
-
-    while ((stats = strstr(stats, idle))) {
-        long long us = strtoll(stats + sizeof(idle) - 1, NULL, 10); /* -1: never */
-        uint64_t ms = us < 0 ? UINT64_MAX : (uint64_t)us / 1000;
-
-        stats = strstr(stats, led);
-        if (!stats)
-            break;
-        stats += sizeof(led) - 1;
-        if (*stats == '"' && ms > longest)
-            longest = ms;
-    }
-    return longest;
+    sk->coordinator_ms = sk->began_ms = clock_mono_ms();
 }
 
 /* "cgrp": { "state": "up", … */
@@ -67,12 +46,12 @@ int source_kafka_on_stats(rd_kafka_t *rk, char *json, size_t n, void *opaque)
     static const char key[] = "\"cgrp\": { \"state\": \"", up[] = "up\"";
     struct source_kafka *sk = opaque;
     const char *at = memmem(json, n, key, sizeof(key) - 1);
-    uint64_t now = clock_mono_ms(), silence = kafka_silence_ms(json);
+    uint64_t now = clock_mono_ms();
 
     (void)rk;
     if (!at || strncmp(at + sizeof(key) - 1, up, sizeof(up) - 1) == 0)
         sk->coordinator_ms = now;
-    sk->heard_ms = silence < now ? now - silence : 0;
+    kafka_heard_stats(&sk->heard, json, now);
     return 0; /* the library frees it */
 }
 
@@ -92,5 +71,12 @@ bool source_kafka_is_member(const struct source_kafka *sk)
 
 bool source_kafka_is_current(const struct source_kafka *sk)
 {
-    return clock_mono_ms() < sk->heard_ms + sk->fetch_wait_ms + SILENCE_MS;
+    return clock_mono_ms() < kafka_heard_ms(&sk->heard) + 2 * sk->fetch_wait_ms + SILENCE_MS;
+}
+
+uint64_t source_kafka_silent_ms(const struct source_kafka *sk)
+{
+    uint64_t heard = kafka_heard_ms(&sk->heard);
+
+    return clock_mono_ms() - (heard > sk->began_ms ? heard : sk->began_ms);
 }

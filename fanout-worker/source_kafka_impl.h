@@ -12,6 +12,7 @@
 #include "common/base/list.h"
 
 #include "fanout-worker/source_kafka.h"
+#include "fanout-worker/source_kafka_heard.h"
 
 struct slot {
     struct source_id id;
@@ -34,9 +35,10 @@ struct source_kafka {
     size_t count, cap;
     struct list hot;
     uint64_t coordinator_ms, session_ms; /* source_kafka_group.c */
-    uint64_t heard_ms, fetch_wait_ms;    /* the same: when each broker of ours had been heard of */
-    bool spare;                          /* in no group: nothing to leave */
-    rd_kafka_topic_t **rkts;             /* of the spare: keep the topics known; one a namespace */
+    uint64_t fetch_wait_ms, began_ms;    /* the same */
+    struct kafka_heard heard;
+    bool spare;              /* in no group: nothing to leave */
+    rd_kafka_topic_t **rkts; /* of the spare: keep the topics known; one a namespace */
     bool closing;
     bool is_reading; /* the library is in a partition's queue */
     struct {
@@ -52,6 +54,7 @@ void source_kafka_on_rebalance(rd_kafka_t *rk, rd_kafka_resp_err_t err,
 void source_kafka_group_init(struct source_kafka *sk); /* sk->rk is there */
 bool source_kafka_is_member(const struct source_kafka *sk);
 bool source_kafka_is_current(const struct source_kafka *sk);
+uint64_t source_kafka_silent_ms(const struct source_kafka *sk);
 int source_kafka_on_stats(rd_kafka_t *rk, char *json, size_t n, void *opaque);
 void source_kafka_on_error(rd_kafka_t *rk, int err, const char *reason, void *opaque);
 /* What a started partition's queue has, or NULL. What was read after an error that stops the

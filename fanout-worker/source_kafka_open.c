@@ -21,6 +21,14 @@
 #define AHEAD_BYTES MIB(64)    /* read ahead by all partitions together, unless configured */
 #define SPARE_FETCH "262144"   /* the same for each of the spare's, which are at most 256 */
 
+static void watch_handle(struct source_kafka *sk, rd_kafka_conf_t *rc)
+{
+    rd_kafka_conf_set_error_cb(rc, source_kafka_on_error);
+    rd_kafka_conf_set_stats_cb(rc, source_kafka_on_stats);
+    rd_kafka_conf_set_opaque(rc, sk);
+    kafka_heard_listen(&sk->heard, rc);
+}
+
 static rd_kafka_conf_t *spare_conf(const struct worker_conf *conf, struct source_kafka *sk,
                                    char *why, size_t why_size)
 {
@@ -33,8 +41,7 @@ static rd_kafka_conf_t *spare_conf(const struct worker_conf *conf, struct source
      * nudge() in history_facts.c. */
     kafka_conf_set(rc, "statistics.interval.ms", "100");
     kafka_conf_set(rc, "fetch.message.max.bytes", SPARE_FETCH);
-    rd_kafka_conf_set_error_cb(rc, source_kafka_on_error);
-    rd_kafka_conf_set_opaque(rc, sk);
+    watch_handle(sk, rc);
     return rc;
 }
 
@@ -54,9 +61,7 @@ static rd_kafka_conf_t *group_conf(const struct worker_conf *conf, struct source
     if (!conf_map_get(&conf->kafka, "queued.max.messages.kbytes"))
         kafka_conf_set(rc, "queued.max.messages.kbytes", text);
     rd_kafka_conf_set_rebalance_cb(rc, source_kafka_on_rebalance);
-    rd_kafka_conf_set_error_cb(rc, source_kafka_on_error);
-    rd_kafka_conf_set_stats_cb(rc, source_kafka_on_stats);
-    rd_kafka_conf_set_opaque(rc, sk);
+    watch_handle(sk, rc);
     return rc;
 }
 

@@ -50,7 +50,7 @@ void topic_write(struct topic *t)
     size_t key_n = key_topic(key, t->log.topic);
     struct slice argv[11];
 
-    if (!t->pu->redis_ready)
+    if (!t->pu->home->ready)
         return;
     snprintf(n, sizeof(n), "%u", t->log.n);
     snprintf(partitions, sizeof(partitions), "%d", t->log.partitions);
@@ -65,14 +65,14 @@ void topic_write(struct topic *t)
     argv[8] = slice_of(t->ns->name);
     argv[9] = slice_of(ns_key_name(t->ns->conf->key));
     argv[10] = slice_of(ns_promise_name(t->ns->conf->history));
-    pump_eval(t->pu, SCRIPT_TOPIC, NULL, NULL, 11, argv);
+    site_eval(t->pu->home, SCRIPT_TOPIC, NULL, NULL, 11, argv);
     t->written = true;
 }
 
 /* NX: several workers see the change, and a worker that starts may be the first to tell Redis. */
-static void expire(struct pump *pu, const char *key, size_t n)
+static void expire(struct site *at, const char *key, size_t n)
 {
-    redis_cmd(pu->redis, NULL, NULL, 4,
+    redis_cmd(at->redis, NULL, NULL, 4,
               (struct slice[]){SLICE("PEXPIRE"), {key, n}, SLICE(OLD_LOG_TTL), SLICE("NX")});
 }
 
@@ -80,11 +80,15 @@ static void expire_log(struct topic *t, const struct log_record *rec)
 {
     char key[KEY_MAX];
 
-    for (int32_t p = 0; t->pu->redis_ready && p < rec->partitions; p++) {
-        expire(t->pu, key, key_stream(key, rec->log, p));
-        expire(t->pu, key, key_side(key, rec->log, p));
-        expire(t->pu, key, key_index(key, rec->log, p));
-        expire(t->pu, key, key_index_old(key, rec->log, p));
+    for (int32_t p = 0; p < rec->partitions; p++) {
+        struct site *at = site_of(t->pu, rec->log, p);
+
+        if (!at || !at->ready)
+            continue;
+        expire(at, key, key_stream(key, rec->log, p));
+        expire(at, key, key_side(key, rec->log, p));
+        expire(at, key, key_index(key, rec->log, p));
+        expire(at, key, key_index_old(key, rec->log, p));
     }
     beacon_drop_rows(t->pu, rec);
 }

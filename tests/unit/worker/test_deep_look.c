@@ -64,9 +64,14 @@ void deep_work(struct deep *d)
     (void)d;
 }
 
-void deep_load(struct deep *d)
+void deep_load(struct redis_conn *c)
 {
-    (void)d;
+    (void)c;
+}
+
+void deep_see_readonly(struct redis_conn *c, const struct redis_reply *reply)
+{
+    (void)c, (void)reply;
 }
 
 void deep_row_drop(struct deep_row *row)

@@ -71,6 +71,49 @@ static void test_properties_of_the_workers_own(void **state)
     }
 }
 
+/* With more, edges never hear in time that a cursor is none of the log: error 100, for ever. */
+static void test_a_fetch_waits_for_half_a_second_at_most(void **state)
+{
+    (void)state;
+    expect("kafka.fetch.wait.max.ms=500", NULL);
+    expect("kafka.fetch.wait.max.ms=501", "fanfare-worker: kafka.fetch.wait.max.ms: at most 500: ");
+}
+
+/* Two settings. */
+static void expect_both(const char *one, const char *two, const char *line)
+{
+    const char *const args[] = {"--check-config",
+                                "-s",
+                                "namespaces.q.topic=q",
+                                "-s",
+                                "kafka.bootstrap.servers=h:1",
+                                "-s",
+                                one,
+                                "-s",
+                                two,
+                                NULL};
+    struct conf_run r = conf_run(&worker_program, &conf, args);
+
+    if (r.rc != (line ? -EINVAL : 1) || (line && !strstr(r.err.p, line)))
+        fail_msg("%s %s: %d, %s", one, two, r.rc, r.err.p);
+    conf_run_done(&r);
+}
+
+static void test_shards(void **state)
+{
+    const char *const version = "redis_shards_version=1";
+
+    (void)state;
+    expect_both("redis_shards.a=home", version, NULL);
+    expect_both("redis_shards.b=sentinel://u@h/m", version, NULL);
+    expect_both("redis_shards.b=redis://u:secret@h", version,
+                "redis_shards.b: no password here: redis_password is used\n");
+    expect_both("redis_shards.b=h:1", version, "redis_shards.b: expected redis://host:port");
+    expect_both("redis_shards.b c=home", version, "redis_shards.b c: a name has 1 to 32 of ");
+    expect("redis_shards.a=home", "redis_shards_version: redis_shards needs one");
+    expect(version, "redis_shards_version: redis_shards needs one");
+}
+
 static void test_what_is_wrong(void **state)
 {
     (void)state;
@@ -79,6 +122,7 @@ static void test_what_is_wrong(void **state)
     expect("redis_url=rediss://h:1", "redis_url: TLS to Redis (rediss://) is not supported\n");
     expect("admin_listen=9101", "admin_listen: \"9101\": expected host:port\n");
     expect("region=", "region: expected a name\n");
+    expect("coordination=kubernetes", "coordination: kubernetes is for edges; a worker has none");
 }
 
 int main(void)
@@ -86,6 +130,8 @@ int main(void)
     const struct CMUnitTest list[] = {
         cmocka_unit_test(test_what_is_good),
         cmocka_unit_test(test_properties_of_the_workers_own),
+        cmocka_unit_test(test_a_fetch_waits_for_half_a_second_at_most),
+        cmocka_unit_test(test_shards),
         cmocka_unit_test(test_what_is_wrong),
     };
 
