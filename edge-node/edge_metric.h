@@ -4,12 +4,14 @@
  */
 #pragma once
 
+#include "common/io/coord_metric.h"
 #include "common/runtime/metric.h"
 
 struct edge_metrics {
 #define METRIC(field, type, name, help) metric_value field;
 #include "edge-node/edge_metric.def"
 #undef METRIC
+    struct coord_metrics coord;
 };
 
 extern struct edge_metrics edge_metrics;

@@ -119,13 +119,19 @@ static void tidy_plog(struct feed *f, struct plog *p, uint64_t now)
     feed_index_tidy(f, p);
 }
 
-static void relink_if_stale(struct feed *f, uint64_t oldest, uint64_t now)
+/* Nobody writes where we read, or what was the master is a replica by now: the address may lead
+ * elsewhere. A replica's streams are good until it does. */
+static void relink(struct feed *f, uint64_t oldest, uint64_t now)
 {
-    if (oldest < BEACON_STALE_MS || now - f->relinked_ms < BEACON_STALE_MS)
+    bool stale = oldest >= BEACON_STALE_MS;
+
+    if ((!stale && !f->demoted) || now - f->relinked_ms < BEACON_STALE_MS)
         return;
     f->relinked_ms = now;
-    f->stale_ms = oldest; /* it is said with the role of who answers then */
     feed_link_restart(&f->control);
+    if (!stale)
+        return;
+    f->stale_ms = oldest; /* it is said with the role of who answers then */
     feed_groups_restart(f);
 }
 
@@ -139,6 +145,8 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *w, int events)
     f->ticks++;
     feed_topics_poll(f);
     feed_beacon_poll(f);
+    feed_table_poll(f);
+    feed_replica_tick(f);
     for (uint32_t i = 0; i < f->plog_top; i++) {
         struct plog *p = feed_plog(f, i);
         if (!p)
@@ -155,24 +163,20 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *w, int events)
     METRIC_SET(plogs, tailed);
     METRIC_SET(beacon_age, oldest);
     METRIC_SET(redis_up, now - atomic_load(&f->answered_ms) < 3000);
-    relink_if_stale(f, oldest, now);
+    relink(f, oldest, now);
 }
 
 /* ---- life ---- */
 
 static void on_control_up(struct link *l)
 {
-    l->f->beacon_asked = false;
+    l->f->beacon_asked = l->f->table_asked = l->f->role_refused = false;
+    l->f->beacon_before_ms = 0;
     for (uint32_t i = 0; i < l->f->nss->count; i++)
         l->f->topics[i].asked = false;
     feed_ask_role(l->f);
     feed_topics_poll(l->f);
     feed_beacon_poll(l->f);
-}
-
-static void on_history_up(struct link *l)
-{
-    (void)l; /* the tick asks again */
 }
 
 static void on_stop(struct ev_loop *loop, struct ev_async *w, int events)
@@ -194,7 +198,7 @@ struct feed *feed_new(const struct edge_conf *conf, const struct namespaces *nss
     f->topics = mem_zalloc(sizeof(*f->topics) * nss->count);
     for (uint32_t i = 0; i < nss->count; i++)
         f->topics[i].ns = &nss->v[i];
-    list_init(&f->groups);
+    list_init(&f->stores);
     list_init(&f->deeps);
     ev_async_init(&f->asked, on_asked);
     ev_async_init(&f->stop, on_stop);
@@ -207,16 +211,17 @@ static void begin(struct feed *f)
     ev_async_start(f->loop, &f->asked);
     ev_async_start(f->loop, &f->stop);
     ev_timer_start(f->loop, &f->tick);
-    feed_link_start(&f->control, f, "fanfare-control", on_control_up);
-    feed_link_start(&f->history, f, "fanfare-history", on_history_up);
+    feed_replica_init(f);
+    feed_stores_start(f);
+    feed_link_start(&f->control, f->home, "fanfare-control", on_control_up);
 }
 
 static void end(struct feed *f)
 {
-    feed_groups_free(f);
     feed_deep_stop(f);
-    feed_link_stop(&f->history);
+    feed_replica_stop(f);
     feed_link_stop(&f->control);
+    feed_stores_stop(f);
     ev_timer_stop(f->loop, &f->tick);
     ev_async_stop(f->loop, &f->stop);
     ev_async_stop(f->loop, &f->asked);
@@ -229,11 +234,6 @@ static void *run(void *arg)
     proc_thread_role("feed");
     ev_run(f->loop, 0);
     return NULL;
-}
-
-bool feed_can_share(const struct edge_conf *conf)
-{
-    return redis_url_is_numeric(conf->redis_url);
 }
 
 void feed_start(struct feed *f, struct ev_loop *shared)

@@ -16,6 +16,7 @@
 struct edge_conf;
 struct ev_loop;
 struct namespaces;
+struct redis_opts;
 struct feed;
 
 #define FEED_PLOGS_MAX 4096 /* partitions of all logs at a time */
@@ -47,12 +48,12 @@ struct feed_shard {
 };
 
 /* ---- main ---- */
+/* How it connects to Redis; name is the connection's. */
+struct redis_opts feed_redis(const struct edge_conf *conf, const char *name);
 struct feed *feed_new(const struct edge_conf *conf, const struct namespaces *nss,
                       struct turns *turns, struct feed_shard *shards, int shard_count);
 /* Begins its thread; or, given the only shard's loop, which isn't running yet, joins that. */
 void feed_start(struct feed *f, struct ev_loop *shared);
-/* May it join a loop that must never block? Not if Redis' name has to be resolved. */
-bool feed_can_share(const struct edge_conf *conf);
 void feed_stop(struct feed *f); /* the shards have ended before */
 void feed_free(struct feed *f);
 /* Does the data path work? Redis answered within 3 s and every topic is known. why: text for

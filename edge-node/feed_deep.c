@@ -139,9 +139,10 @@ static void broken(struct deep *d, const char *why)
     }
     d->broken = true;
     d->wanted_ms = 0;
-    redis_cmd(f->history.conn, NULL, NULL, 2,
-              (struct slice[]){SLICE("DEL"),
-                               {key, key_segment(key, d->p->log, d->p->partition, d->from)}});
+    if (feed_link_is_up(feed_deep_link(f, d->p)))
+        redis_cmd(feed_deep_link(f, d->p)->conn, NULL, NULL, 2,
+                  (struct slice[]){SLICE("DEL"),
+                                   {key, key_segment(key, d->p->log, d->p->partition, d->from)}});
     look_later(d);
 }
 
@@ -198,34 +199,48 @@ static void take(struct deep *d, struct slice value)
 
 /* ---- asking ---- */
 
+static void on_pushed(struct redis_conn *c, const struct redis_reply *r, void *arg)
+{
+    feed_see_readonly(arg, c, r);
+}
+
 static void on_wanted(struct redis_conn *c, const struct redis_reply *r, void *arg)
 {
     struct deep *d = arg;
     struct segment_want w = {.partition = 0};
     char text[KEY_MAX];
 
+    feed_see_readonly(d->f, c, r);
     if (!answered(d, r))
         return;
-    if (redis_type(r) == REDIS_T_STATUS) { /* ours is the first: a worker shall know */
+    if (redis_type(r) == REDIS_T_STATUS && feed_link_is_up(&d->f->control)) {
+        /* ours is the first: a worker shall know */
+        struct redis_conn *home = d->f->control.conn;
+
         w.partition = d->p->partition;
         w.from = d->from;
         memcpy(w.log, d->p->log, sizeof(w.log));
-        redis_cmd(c, NULL, NULL, 3,
+        redis_cmd(home, on_pushed, d->f, 3,
                   (struct slice[]){
                       SLICE("RPUSH"), SLICE(KEY_WANTS), {text, segment_want_print(text, &w)}});
-        redis_cmd_text(c, NULL, NULL, "LTRIM " KEY_WANTS " " WANTS_KEPT " -1");
-        redis_cmd_text(c, NULL, NULL, "EXPIRE " KEY_WANTS " " WANTS_TTL_S);
+        redis_cmd_text(home, NULL, NULL, "LTRIM " KEY_WANTS " " WANTS_KEPT " -1");
+        redis_cmd_text(home, NULL, NULL, "EXPIRE " KEY_WANTS " " WANTS_TTL_S);
     }
     look_later(d);
 }
 
 static void want(struct deep *d)
 {
+    const struct link *l = feed_deep_link(d->f, d->p);
     char key[KEY_MAX];
 
+    if (!feed_link_is_up(l)) { /* it has moved since the question */
+        fail(d);
+        return;
+    }
     d->wanted_ms = clock_mono_ms();
     d->asking = true;
-    redis_cmd(d->f->history.conn, on_wanted, d, 6,
+    redis_cmd(l->conn, on_wanted, d, 6,
               (struct slice[]){SLICE("SET"),
                                {key, key_segment_want(key, d->p->log, d->p->partition, d->from)},
                                SLICE("1"),
@@ -253,13 +268,13 @@ static void get(struct deep *d)
 {
     char key[KEY_MAX];
 
-    if (!feed_link_is_up(&d->f->history) || clock_mono_ms() - d->since_ms > DEEP_MS ||
+    if (!feed_link_is_up(feed_deep_link(d->f, d->p)) || clock_mono_ms() - d->since_ms > DEEP_MS ||
         !feed_deep_can(d->p, d->pos)) {
         fail(d);
         return;
     }
     d->asking = true;
-    redis_cmd(d->f->history.conn, on_get, d, 2,
+    redis_cmd(feed_deep_link(d->f, d->p)->conn, on_get, d, 2,
               (struct slice[]){SLICE("GET"),
                                {key, key_segment(key, d->p->log, d->p->partition, d->from)}});
 }

@@ -49,7 +49,7 @@ static void on_start_done(void *arg, int err, const char *msg)
     struct start *s = arg;
     struct feed *f = s->f;
     struct plog *p = s->p;
-    uint64_t pos = s->last;
+    uint64_t pos = s->last, last = s->last;
 
     free(s);
     p->starting = false;
@@ -61,6 +61,11 @@ static void on_start_done(void *arg, int err, const char *msg)
         return;
     if (pos < atomic_load(&p->upto)) /* Redis went back since it was tailed last: it comes again */
         pos = atomic_load(&p->upto);
+    /* Nor is it news to who comes now, before the beacon is read again: a replica that lags, a
+     * server where the stream is being written anew. */
+    if (pos < p->appended)
+        atomic_store(&p->beacon_state, BEACON_REBUILD);
+    atomic_store(&p->loose, pos == last ? 0 : pos);
     plog_start(p, pos, f->turns);
     feed_tail_add(f, p);
     feed_signal(f, p);
@@ -71,12 +76,12 @@ void feed_start_plog(struct feed *f, struct plog *p)
     static const struct redis_entries_ops ops = {.entry = on_last, .done = on_start_done};
     struct start *s;
 
-    if (p->starting || !feed_link_is_up(&f->history))
+    if (p->starting || !feed_link_is_up(&p->store->history))
         return;
     p->starting = true;
     s = mem_zalloc(sizeof(*s));
     *s = (struct start){.f = f, .p = p};
-    redis_cmd_entries(f->history.conn, &ops, s, 6,
+    redis_cmd_entries(p->store->history.conn, &ops, s, 6,
                       (struct slice[]){SLICE("XREVRANGE"), p->stream, SLICE("+"), SLICE("-"),
                                        SLICE("COUNT"), SLICE("1")});
 }
@@ -184,7 +189,7 @@ static void on_page_done(void *arg, int err, const char *msg)
             p->under_way[i] = 0;
     p->fetches--;
     if (!err)
-        f->history.tries = 0;
+        p->store->history.tries = 0;
     if (err == -EREMOTEIO)
         log_warn("redis_error", " link=history why=%s", log_value(slice_of(msg)));
     if (err)
@@ -230,13 +235,13 @@ static void fetch(struct feed *f, struct plog *p, uint64_t want)
     if (backward) {
         at.n = entry_id_print(id, pos);
         redis_cmd_entries(
-            f->history.conn, &ops, x, 6,
+            p->store->history.conn, &ops, x, 6,
             (struct slice[]){SLICE("XREVRANGE"), k, at, SLICE("-"), SLICE("COUNT"), n});
         return;
     }
     id[0] = '('; /* exclusive */
     at.n = 1 + entry_id_print(id + 1, pos);
-    redis_cmd_entries(f->history.conn, &ops, x, 6,
+    redis_cmd_entries(p->store->history.conn, &ops, x, 6,
                       (struct slice[]){SLICE("XRANGE"), k, at, SLICE("+"), SLICE("COUNT"), n});
 }
 
@@ -278,7 +283,7 @@ static bool serve_shard(struct feed *f, struct plog *p, int shard)
 /* One of each shard in turn, so that one with many doesn't keep the others from theirs. */
 void feed_serve_wants(struct feed *f, struct plog *p)
 {
-    if (!feed_link_is_up(&f->history))
+    if (!feed_link_is_up(&p->store->history))
         return;
     for (int idle = 0; idle < f->shard_count && p->fetches < PLOG_FETCHES;) {
         int shard = p->served;

@@ -10,6 +10,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/list.h"
+#include "common/base/stores.h"
 #include "common/io/redis.h"
 #include "common/runtime/namespace.h"
 
@@ -29,11 +30,24 @@
 /* A Redis connection that comes back by itself, with growing pauses. */
 struct link {
     struct feed *f;
+    struct feed_store *store; /* where it leads */
     const char *name;
     struct redis_conn *conn; /* NULL while waiting to retry */
     struct ev_timer retry;
     int tries;
     void (*on_up)(struct link *l);
+};
+
+/* A Redis server that streams are read from. */
+struct feed_store {
+    struct list node; /* in feed.stores; home is the first */
+    struct feed *f;
+    char *url;                 /* STORE_HOME, or one of the table's */
+    struct redis_watch *watch; /* NULL: no Sentinels */
+    bool deaf;                 /* none of them answers */
+    struct link history;       /* pages, lookups, deep history */
+    struct list groups;
+    uint64_t relinked_ms; /* when a tail that stood made us reconnect */
 };
 
 /* One tailing connection and its streams. */
@@ -63,6 +77,15 @@ struct topic {
     _Atomic bool wanted;       /* a shard wants a newer answer */
 };
 
+/* feed_replica.c */
+struct replica {
+    bool on;                  /* tails and history are there, not at the master; since … */
+    uint64_t on_ms, next_ms;  /* … then; looked for again at … */
+    uint64_t pause_ms;        /* … this behind the next end */
+    struct redis_conn *probe; /* is there one? */
+    bool said;                /* that there is none */
+};
+
 struct feed {
     const struct edge_conf *conf;
     const struct namespaces *nss;
@@ -76,14 +99,18 @@ struct feed {
     bool shares; /* the loop is the only shard's: its turn follows each event of ours */
     bool beacon_asked;
     uint64_t beacon_asked_ms;
-    struct ev_async asked; /* shards */
+    uint64_t beacon_before_ms; /* when the question before that was asked; 0: of another server */
+    struct ev_async asked;     /* shards */
     struct ev_async stop;
     struct ev_timer tick; /* 100 ms */
     uint64_t ticks;
 
-    struct link control; /* topics, beacon, CLIENT UNBLOCK */
-    struct link history; /* pages */
-    struct list groups;
+    struct link control;    /* home: topics, beacon, CLIENT UNBLOCK, wants */
+    struct replica replica; /* of home */
+    struct list stores;     /* struct feed_store */
+    struct feed_store *home;
+    struct stores table;
+    bool table_asked;
     struct list deeps;    /* struct deep, feed_deep.c */
     struct topic *topics; /* one a namespace */
     _Atomic(struct plog *) plogs[FEED_PLOGS_MAX];
@@ -91,21 +118,28 @@ struct feed {
     uint32_t deep_count;
     uint64_t broken_ms;           /* when an unreadable segment was last told of */
     size_t bytes;                 /* of all plogs */
-    uint64_t relinked_ms;         /* when a stale beacon made us reconnect */
+    uint64_t relinked_ms;         /* when a stale beacon, or a demoted home, made us reconnect */
     uint64_t stale_ms;            /* its age then, until the new connection told its role; or 0 */
+    uint64_t readonly_ms;         /* when a refused write did */
     char role[16];                /* of the Redis we are at, as ROLE says; "" = not known */
+    bool role_refused;            /* we may not ask */
+    bool demoted;                 /* it was another before */
     _Atomic uint64_t answered_ms; /* Redis' last answer, own monotonic time */
     _Atomic uint64_t asks[FEED_PLOGS_MAX / 64];
 };
 
 /* feed_link.c */
-void feed_link_start(struct link *l, struct feed *f, const char *name,
+void feed_link_start(struct link *l, struct feed_store *st, const char *name,
                      void (*on_up)(struct link *));
 bool feed_link_is_up(const struct link *l);
 void feed_link_stop(struct link *l);
 void feed_link_restart(struct link *l); /* at once */
 void feed_link_retry(struct link *l);   /* after a pause that grows until an answer is good */
 void feed_ask_role(struct feed *f);
+/* A reply to a write. Of a server that was made a replica under a connection that stays, that one
+ * ends, now and then: its address may lead to the master by now, or later. */
+void feed_see_readonly(struct feed *f, struct redis_conn *c, const struct redis_reply *r);
+bool feed_is_at_master(const struct feed *f); /* or isn't told whether it is */
 /* feed_shards.c */
 void feed_wake(struct feed *f, int shard);
 void feed_ring(struct feed *f, const struct plog *p); /* feed shall look at it. @thread any */
@@ -117,9 +151,20 @@ void feed_count_bytes(struct feed *f, struct plog *p); /* p->bytes changed: add 
 /* feed_tail.c */
 void feed_tail_add(struct feed *f, struct plog *p);
 void feed_tail_remove(struct plog *p);
-void feed_groups_free(struct feed *f);
+void feed_groups_free(struct feed_store *st);
 uint64_t feed_page_count(const struct plog *p); /* entries to ask for: about REPLY_BYTES */
-void feed_groups_restart(struct feed *f);
+void feed_store_restart_groups(struct feed_store *st);
+/* The beacon says that the stream reaches to `last`: a tail that stands before it for long is
+ * connected anew. */
+void feed_tail_look(struct feed *f, struct plog *p, uint64_t last);
+
+/* feed_store.c */
+void feed_stores_start(struct feed *f); /* home; others come by its table */
+void feed_stores_stop(struct feed *f);
+void feed_table_poll(struct feed *f);
+struct feed_store *feed_store_of(struct feed *f, const char *log, int32_t partition);
+const char *feed_store_url(const struct feed_store *st);
+void feed_groups_restart(struct feed *f); /* all of them */
 
 /* feed_history.c */
 void feed_start_plog(struct feed *f, struct plog *p); /* finds its position, then tails it */
@@ -135,6 +180,21 @@ void feed_deep_stop(struct feed *f);
 /* feed_index.c */
 void feed_index_serve(struct feed *f, struct plog *p);
 void feed_index_tidy(struct feed *f, struct plog *p); /* answers that are too many, or too old */
+
+/* feed_replica.c */
+#define FEED_BY_SENTINEL "sentinel" /* redis_replica_url: one that redis_url's Sentinels know */
+void feed_replica_init(struct feed *f);
+void feed_replica_tick(struct feed *f);
+void feed_replica_stop(struct feed *f);
+struct redis_opts feed_replica_redis(const struct feed *f, const char *name);
+struct link *feed_deep_link(struct feed *f, struct plog *p); /* where its segments are */
+/* A connection that failed. */
+void feed_replica_lost(struct feed *f, const struct link *l, const char *why);
+/* What is read as a replica is the master by now: perhaps there is another. */
+void feed_replica_promoted(struct feed *f);
+/* The beacon says that the stream reaches to `last`: does a replica we read lack some of it? One
+ * that does for long is left. */
+bool feed_replica_lacks(struct feed *f, struct plog *p, uint64_t last);
 
 /* feed_topic.c */
 void feed_topics_poll(struct feed *f);

@@ -81,9 +81,10 @@ static void on_reply(struct redis_conn *c, const struct redis_reply *r, void *ar
         free(x);
         return;
     }
-    x->f->history.tries = 0;
+    x->p->store->history.tries = 0;
     take(x, r);
-    if (!x->old && x->set->now.is_there && x->set->now.since > x->set->lowest) {
+    if (!x->old && x->set->now.is_there && x->set->now.since > x->set->lowest &&
+        feed_link_is_up(&x->p->store->history)) { /* it may have moved */
         x->old = true;
         ask(x);
         return;
@@ -104,7 +105,7 @@ static void ask(struct lookup *x)
     for (uint32_t i = 0; i < set->n; i++)
         argv[3 + i] = (struct slice){set->v[i]->name, set->v[i]->n};
     METRIC_ADD(index_lookups, 1);
-    redis_cmd(x->f->history.conn, on_reply, x, (int)set->n + 3, argv);
+    redis_cmd(x->p->store->history.conn, on_reply, x, (int)set->n + 3, argv);
 }
 
 void feed_index_serve(struct feed *f, struct plog *p)
@@ -112,7 +113,7 @@ void feed_index_serve(struct feed *f, struct plog *p)
     struct index_set *set;
     struct lookup *x;
 
-    if (!feed_link_is_up(&f->history) || !(set = index_take(p->index)))
+    if (!feed_link_is_up(&p->store->history) || !(set = index_take(p->index)))
         return;
     METRIC_ADD(index_channels, set->n);
     p->lookups++; /* keeps the plog */

@@ -16,6 +16,8 @@
 
 #include "edge-node/feed_impl.h"
 
+#define STANDS_MS 3000
+
 static void read_more(struct feed_group *g);
 
 /* ---- what comes ---- */
@@ -115,7 +117,7 @@ static void on_done(void *arg, int err, const char *msg)
 static uint64_t count_for(const struct feed_group *g)
 {
     uint64_t mean = g->entries ? g->bytes / g->entries + 1 : 256;
-    uint64_t n = REPLY_BYTES / (GROUP_STREAMS * mean);
+    uint64_t n = REPLY_BYTES / (g->count * mean);
 
     return n < 1 ? 1 : n > REPLY_COUNT_MAX ? REPLY_COUNT_MAX : n;
 }
@@ -157,13 +159,16 @@ static void read_more(struct feed_group *g)
 static void unblock(struct feed_group *g)
 {
     struct feed *f = g->link.f;
+    struct feed_store *st = g->link.store;
+    const struct link *l = st == f->home && !f->replica.on ? &f->control : &st->history;
     char text[64];
 
-    if (!feed_link_is_up(&f->control) || !g->link.conn)
+    /* Ids are those of one server: of another one they are somebody else's. */
+    if (!feed_link_is_up(l) || !g->link.conn || !redis_conn_is_same(l->conn, g->link.conn))
         return;
     snprintf(text, sizeof(text), "CLIENT UNBLOCK %lld TIMEOUT",
              (long long)redis_client_id(g->link.conn));
-    redis_cmd_text(f->control.conn, NULL, NULL, text);
+    redis_cmd_text(l->conn, NULL, NULL, text);
 }
 
 static void on_unblock(struct ev_loop *loop, struct ev_timer *w, int events)
@@ -196,25 +201,25 @@ static void on_up(struct link *l)
     read_more(g);
 }
 
-static struct feed_group *group_with_room(struct feed *f)
+static struct feed_group *group_with_room(struct feed_store *st)
 {
     struct feed_group *g;
 
-    list_for_each(g, &f->groups, node)
+    list_for_each(g, &st->groups, node)
         if (g->count < GROUP_STREAMS)
             return g;
     g = mem_zalloc(sizeof(*g));
-    list_add_tail(&f->groups, &g->node);
+    list_add_tail(&st->groups, &g->node);
     ev_init(&g->unblock, on_unblock);
-    feed_link_start(&g->link, f, "fanfare-tail", on_up);
+    feed_link_start(&g->link, st, "fanfare-tail", on_up);
     return g;
 }
 
 void feed_tail_add(struct feed *f, struct plog *p)
 {
-    struct feed_group *g = group_with_room(f);
+    struct feed_group *g = group_with_room(p->store);
 
-    must(!p->group);
+    must(!p->group && p->store->f == f);
     p->group = g;
     g->plogs[g->count++] = p;
     set_changed(g);
@@ -235,20 +240,45 @@ void feed_tail_remove(struct plog *p)
     set_changed(g);
 }
 
-void feed_groups_restart(struct feed *f)
+void feed_store_restart_groups(struct feed_store *st)
 {
     struct feed_group *g;
 
-    list_for_each(g, &f->groups, node)
+    list_for_each(g, &st->groups, node)
         feed_link_retry(&g->link);
 }
 
-void feed_groups_free(struct feed *f)
+/* A connection may lead to a server that another has replaced behind its address, and that hears of
+ * nothing any more. At home a beacon that stands still tells; of other servers, this. */
+void feed_tail_look(struct feed *f, struct plog *p, uint64_t last)
+{
+    uint64_t end = atomic_load(&p->upto), now = clock_mono_ms();
+    struct feed_store *st = p->store;
+    char where[REDIS_WHERE_MAX];
+
+    if (end >= last || end != p->stood || !p->group || !feed_link_is_up(&p->group->link)) {
+        p->stood = end;
+        p->stood_ms = now;
+        return;
+    }
+    if (now - p->stood_ms < STANDS_MS || now - st->relinked_ms < STANDS_MS ||
+        (f->replica.on && st == f->home)) /* feed_replica_lacks() looks at those */
+        return;
+    st->relinked_ms = now;
+    redis_url_where(feed_store_url(st), where);
+    log_warn("tail_stands", " at=%s log=%s partition=%d position=%llu appended=%llu",
+             log_value(slice_of(where)), p->log, (int)p->partition, (unsigned long long)end,
+             (unsigned long long)last);
+    feed_link_restart(&st->history);
+    feed_store_restart_groups(st);
+}
+
+void feed_groups_free(struct feed_store *st)
 {
     struct feed_group *g, *tmp;
 
-    list_for_each_safe(g, tmp, &f->groups, node) {
-        ev_timer_stop(f->loop, &g->unblock);
+    list_for_each_safe(g, tmp, &st->groups, node) {
+        ev_timer_stop(st->f->loop, &g->unblock);
         feed_link_stop(&g->link);
         list_del(&g->node);
         free(g);

@@ -42,6 +42,7 @@ static void add_plogs(struct feed *f, struct topic_view *v)
         must(id < FEED_PLOGS_MAX);
         v->plogs[i] = plog_new(v->log, i, id, f->shard_count);
         v->plogs[i]->known_ms = clock_mono_ms();
+        v->plogs[i]->store = feed_store_of(f, v->log, i);
         atomic_store(&f->plogs[id], v->plogs[i]);
         if (id >= f->plog_top)
             f->plog_top = id + 1;
@@ -308,8 +309,9 @@ static struct plog *plog_of_row(struct feed *f, const struct beacon_row *row)
 
 /* Does the row show that its writer lives? Only a counter that grew does: after a failover one
  * reads first what the new primary had, which is older than what is known (*ret_old). A writer that
- * is seen for the first time may be such a one, too: it lives when its next row comes. */
-static bool row_moved(struct plog *p, const struct beacon_row *row, bool *ret_old)
+ * is seen for the first time may be such a one, too: it lives when its next row comes. NULL, or
+ * what is known of it. */
+static struct beacon_seen *row_moved(struct plog *p, const struct beacon_row *row, bool *ret_old)
 {
     uint64_t who = hash_bytes(row->worker, strlen(row->worker)), now = clock_mono_ms();
     struct beacon_seen *s = &p->beacon[p->beacon[1].who == who];
@@ -319,24 +321,49 @@ static bool row_moved(struct plog *p, const struct beacon_row *row, bool *ret_ol
     if (!known) /* in the place of the one that has stood still for longer */
         s = &p->beacon[p->beacon[1].ms < p->beacon[0].ms];
     if (!known || grew)
-        *s = (struct beacon_seen){who, row->counter, now};
-    return grew;
+        *s = (struct beacon_seen){who, row->counter, now, grew ? s->aged_ms : 0};
+    return grew ? s : NULL;
+}
+
+/* The writer made it when its last one with an age was there, which was after the question before
+ * the one that showed that: at a master. At a replica it may have been there much earlier. */
+static void take_age(const struct feed *f, struct plog *p, const struct beacon_row *row,
+                     struct beacon_seen *s)
+{
+    uint64_t before = s->aged_ms;
+
+    if (row->age_ms == BEACON_AGE_UNKNOWN)
+        return;
+    s->aged_ms = feed_is_at_master(f) ? f->beacon_before_ms : 0;
+    if (s->aged_ms && before > row->age_ms && before - row->age_ms > atomic_load(&p->end_ms))
+        atomic_store(&p->end_ms, before - row->age_ms);
 }
 
 /* A row is as old as the question: an answer may be late. */
-static void take_row(struct plog *p, const struct beacon_row *row, uint64_t asked_ms)
+static void take_row(struct feed *f, struct plog *p, const struct beacon_row *row)
 {
-    bool is_old, moved = row_moved(p, row, &is_old);
+    bool is_old;
+    struct beacon_seen *moved = row_moved(p, row, &is_old);
+    enum beacon_state state = row->state;
 
     if (is_old)
         return;
+    /* What a replica lacks comes late, as in a rebuild, and is no more news than that. */
+    if (feed_replica_lacks(f, p, row->last) && state == BEACON_LIVE)
+        state = BEACON_REBUILD;
+    if (row->last > p->appended)
+        p->appended = row->last;
+    if (state != BEACON_STALLED)
+        feed_tail_look(f, p, row->last);
     if (row->low > atomic_load(&p->kafka_low))
         atomic_store(&p->kafka_low, row->low);
     if (row->end > atomic_load(&p->kafka_end))
         atomic_store(&p->kafka_end, row->end);
-    atomic_store(&p->beacon_state, row->state);
-    if (moved)
-        atomic_store(&p->beacon_ms, asked_ms);
+    atomic_store(&p->beacon_state, state);
+    if (!moved)
+        return;
+    take_age(f, p, row, moved);
+    atomic_store(&p->beacon_ms, f->beacon_asked_ms);
 }
 
 static void on_beacon(struct redis_conn *c, const struct redis_reply *r, void *arg)
@@ -354,8 +381,9 @@ static void on_beacon(struct redis_conn *c, const struct redis_reply *r, void *a
             continue; /* a worker's row, or one from another version */
         p = plog_of_row(f, &row);
         if (p)
-            take_row(p, &row, f->beacon_asked_ms);
+            take_row(f, p, &row);
     }
+    f->beacon_before_ms = f->beacon_asked_ms;
 }
 
 void feed_beacon_poll(struct feed *f)
@@ -364,6 +392,7 @@ void feed_beacon_poll(struct feed *f)
         return;
     f->beacon_asked = true;
     f->beacon_asked_ms = clock_mono_ms();
+    feed_ask_role(f); /* whose rows they are: take_age() */
     redis_cmd(f->control.conn, on_beacon, f, 2,
               (struct slice[]){SLICE("HGETALL"), SLICE(KEY_BEACON)});
 }

@@ -17,10 +17,12 @@ struct history_req {
     struct history_req *next;
     uint32_t cmd_id;
     bool has_since, reverse, foreign, begun;
+    bool chained; /* reverse: there was an entry at pos, if all is there */
     char epoch[LOG_ID_LEN + 1];
     int64_t limit;
     uint64_t pos;    /* forward: all up to here was looked at; reverse: all above it */
     uint64_t newest; /* reverse: where it began; what came later isn't in the reply */
+    uint64_t most;   /* reverse: what is above it isn't, either: `since` */
     uint64_t seen;
     struct buf pubs;
 };
@@ -169,6 +171,12 @@ static void forward(struct history_req *q)
 
 /* ---- reverse ---- */
 
+static void take_older(struct history_req *q, const struct plog_rec *r)
+{
+    if (r->pos <= q->pos && r->pos <= q->most)
+        take(q, r);
+}
+
 static void take_page(struct history_req *q, const struct plog_page *page)
 {
     struct channel_key key = channel_key(q->w.ch);
@@ -176,10 +184,10 @@ static void take_page(struct history_req *q, const struct plog_page *page)
 
     plog_page_channel(page, &key, found);
     for (size_t i = found->n; i-- > 0;)
-        if (found->v[i]->pos <= q->pos)
-            take(q, found->v[i]);
+        take_older(q, found->v[i]);
     q->seen += page->count;
     q->pos = page->from;
+    q->chained = true;
 }
 
 /* What the plog has: newest first as its links go. */
@@ -194,13 +202,24 @@ static void take_plog(struct history_req *q)
     plog_walk_begin(&walk, &key, PLOG_STEPS);
     rc = plog_walk(p, &v, v.from, &walk);
     for (size_t i = 0; i < walk.found.n; i++)
-        if (walk.found.v[i]->pos <= q->pos)
-            take(q, walk.found.v[i]);
-    if (rc == 0 && q->pos > v.from)
+        take_older(q, walk.found.v[i]);
+    if (rc == 0 && q->pos > v.from) {
         q->pos = v.from;
-    else if (rc == -E2BIG && walk.next_pos < q->pos)
+        q->chained = v.from != atomic_load(&p->loose);
+    } else if (rc == -E2BIG && walk.next_pos < q->pos) {
         q->pos = walk.next_pos; /* the rest comes from pages */
+        q->chained = true;
+    }
     rec_vec_done(&walk.found);
+}
+
+/* Nobody may take what is beyond a hole for what comes before. */
+static void end_at_hole(struct history_req *q)
+{
+    if (q->has_since && !q->pubs.n)
+        fail(q, ERROR_UNRECOVERABLE_POSITION);
+    else
+        finish(q);
 }
 
 static void reverse(struct history_req *q)
@@ -212,6 +231,10 @@ static void reverse(struct history_req *q)
         if (!page) {
             waiter_move(&q->w, &t->waiting);
             feed_want(q->w.ch->h->feed, q->w.ch->h->index, t->p, q->pos, PLOG_WANT_BACKWARD);
+            return;
+        }
+        if (q->chained && page->count && page->newest < q->pos) {
+            end_at_hole(q);
             return;
         }
         take_page(q, page);
@@ -227,11 +250,11 @@ static void begin_reverse(struct history_req *q)
 {
     uint64_t cursor = q->w.ch->tail->cursor;
 
-    q->newest = cursor;
+    q->newest = q->most = cursor;
     if (!q->has_since || !q->pos || q->pos > cursor)
         q->pos = cursor;
     else
-        q->pos--; /* those before `since` */
+        q->most = q->pos - 1; /* its own entry says whether all before it is there */
     if (q->pos > plog_view(q->w.ch->tail->p).from)
         take_plog(q);
 }

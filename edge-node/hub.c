@@ -314,9 +314,7 @@ void waiter_answered(struct waiter *w)
 
 bool waiter_is_of_old_log(const struct waiter *w, const char *log)
 {
-    uint64_t asked_ms = w->due_ms - ANSWER_MS;
-
-    return feed_is_old_log(w->ch->h->feed, w->ch->ns->index, log, asked_ms);
+    return feed_is_old_log(w->ch->h->feed, w->ch->ns->index, log, waiter_asked_ms(w));
 }
 
 void waiter_move(struct waiter *w, struct list *to)

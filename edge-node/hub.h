@@ -163,16 +163,16 @@ struct hub {
     struct feed_shard *inbox;
     int index;
     uint32_t session_count;
+    uint32_t leaving_count;   /* of these, those that were told to close, or are closed */
     void (*again)(void *arg); /* asks for another turn soon */
     void *again_arg;
 
-    uint64_t now_ms;         /* monotonic, at the turn's or event's beginning */
-    bool draining, has_gaps; /* has_gaps: a tail is holed, or its log GONE */
+    uint64_t now_ms; /* monotonic, at the turn's or event's beginning */
+    bool has_gaps;   /* a tail is holed, or its log GONE */
     struct hmap channels;
     struct tail *tails[FEED_PLOGS_MAX];
     struct wheel wheel;
     struct list sessions;
-    uint64_t drain_end_ms; /* 0: not draining */
 
     struct list asking;  /* tails: this turn asked something of their last-position indexes */
     struct list todo;    /* waiters to try in the next turn */
@@ -209,8 +209,11 @@ void hub_done(struct hub *h); /* all sessions were closed */
 void hub_turn(struct hub *h, uint64_t now_ms);
 /* Every 100 ms: deadlines, pings, what waits for a topic. */
 void hub_tick(struct hub *h, uint64_t now_ms);
-/* Closes all sessions over time_ms, spread evenly, with 3001. */
-void hub_drain(struct hub *h, uint64_t time_ms);
+/* Closes up to n sessions with this code, those that are here longest first; returns how many. */
+uint32_t hub_move(struct hub *h, uint32_t n, uint16_t code);
+/* The same, those first of whom is_stray() says so; it isn't asked of all. */
+typedef bool hub_is_stray_fn(const struct session *s, void *arg);
+uint32_t hub_shed(struct hub *h, uint32_t n, uint16_t code, hub_is_stray_fn *is_stray, void *arg);
 
 /* ---- for session, sub, history ---- */
 bool hub_admit(struct hub *h); /* may one more subscription resume now? (resume_rate) */
@@ -240,6 +243,11 @@ void hub_older_forget(struct channel *ch); /* ch ends */
 void waiter_init(struct waiter *w, struct session *s, struct channel *ch); /* in no list */
 void waiter_owed(struct waiter *w);                                        /* todo, answer owed */
 void waiter_answered(struct waiter *w);
+/* When the command came whose answer is owed. */
+static inline uint64_t waiter_asked_ms(const struct waiter *w)
+{
+    return w->due_ms - ANSWER_MS;
+}
 /* Whose answer is owed: is `log`, which isn't its channel's, surely an older one? False: that may
  * be known in a later tick, so it goes to hub->waiting. */
 bool waiter_is_of_old_log(const struct waiter *w, const char *log);

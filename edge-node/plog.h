@@ -99,6 +99,7 @@ enum plog_state {
 struct plog_page {
     _Atomic(struct plog_page *) next; /* feed cuts the list at its end */
     uint64_t asked, from, upto;
+    uint64_t newest; /* position of its last record */
     uint64_t born_ms;
     bool backward; /* fetched for a reader that goes backwards */
     uint32_t count;
@@ -119,12 +120,14 @@ struct plog {
     /* feed writes, shards read */
     _Atomic int state; /* enum plog_state */
     _Atomic uint64_t from, upto;
+    _Atomic uint64_t loose; /* where it began with no entry there; 0: at one */
     _Atomic(struct plog_seg *) newest;
     _Atomic(struct plog_page *) pages;
     _Atomic(plog_bucket *) buckets;        /* NULL only while nobody tails it */
     _Atomic uint64_t kafka_low, kafka_end; /* greatest seen in the beacon, positions */
     _Atomic uint64_t beacon_ms;            /* own monotonic time of the beacon's last change */
     _Atomic int beacon_state;              /* enum beacon_state */
+    _Atomic uint64_t end_ms;               /* kafka_end was so then or later; own monotonic time */
     _Atomic uint64_t refused_ms;           /* when deep history wasn't to be had (no room for it,
                                               unreadable); own monotonic time */
     struct index_asks *index;              /* of the last-position index; index.h */
@@ -143,17 +146,22 @@ struct plog {
     struct plog_rec *unlinked[PLOG_LINKED]; /* the last ones: in no bucket yet */
     uint32_t unlinked_n;
     size_t bytes, bytes_counted; /* of segments, pages, buckets; as last added to feed's sum */
+    struct feed_store *store;    /* the server that its stream is at */
     struct feed_group *group;    /* the connection that tails it; NULL: none */
     uint64_t known_ms;           /* since when its log is known here */
     uint64_t idle_ms;            /* since when nobody tails it; 0: somebody does */
     struct beacon_seen {
-        uint64_t who, counter, ms;    /* hash of the writer's name; its greatest; when it grew */
-    } beacon[2];                      /* of the last two writers of its row */
-    int served;                       /* the shard whose turn it is to be asked what it wants */
-    uint32_t fetches;                 /* history replies under way … */
+        uint64_t who, counter, ms; /* hash of the writer's name; its greatest; when it grew */
+        uint64_t aged_ms; /* its last row that told an age wasn't there yet; 0: not known */
+    } beacon[2];          /* of the last two writers of its row */
+    int served;           /* the shard whose turn it is to be asked what it wants */
+    uint32_t fetches;     /* history replies under way … */
     uint64_t under_way[PLOG_FETCHES]; /* … and the wants they serve */
     uint32_t deeps;                   /* searches for segments under way */
     uint32_t lookups;                 /* in the last-position index, under way */
+    uint64_t lacking, lacking_ms;     /* a position that a replica hasn't, since; 0: it has all */
+    uint64_t appended;                /* the greatest position that the beacon says was appended */
+    uint64_t stood, stood_ms;         /* the tail's end, while it isn't that far; since */
     uint64_t region_from;             /* the region's stream begins behind it, as last seen */
     bool starting;
     bool settled; /* GONE, and no shard's turn is left that could still begin to tail it */

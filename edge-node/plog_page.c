@@ -24,6 +24,7 @@ struct page_builder {
     size_t count;
     uint64_t last;        /* position of the last one taken */
     uint64_t oldest_prev; /* prev of the entry with the lowest position */
+    uint64_t newest;      /* the highest position */
     struct buf recs;
 };
 
@@ -72,6 +73,8 @@ void page_builder_add(struct page_builder *b, const struct entry *e, uint64_t ha
         return;
     if (!b->count || b->backward)
         b->oldest_prev = e->prev;
+    if (!b->count || !b->backward)
+        b->newest = e->pos;
     b->count++;
     b->last = e->pos;
     b->ended = end >= b->bound;
@@ -120,6 +123,7 @@ struct plog_page *page_builder_take(struct page_builder *b, uint64_t upto, uint6
     if (b->count && (b->backward || b->oldest_prev > b->asked))
         page->from = b->oldest_prev;
     page->upto = b->ended && !b->backward ? b->last : upto;
+    page->newest = b->newest;
     page->born_ms = now_ms;
     page->backward = b->backward;
     page->final = page->from == page->asked;

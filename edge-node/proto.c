@@ -74,6 +74,8 @@ const char *proto_close_text(int code)
         return "connection expired";
     case DISCONNECT_SLOW:
         return "slow";
+    case DISCONNECT_RECONNECT:
+        return "force reconnect";
     case DISCONNECT_NO_PONG:
         return "no pong";
     case DISCONNECT_INVALID_TOKEN:

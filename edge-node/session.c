@@ -40,13 +40,19 @@ struct session *session_open(struct hub *h, void *conn, const struct transport *
     return s;
 }
 
+static void leave(struct session *s, enum session_state state)
+{
+    if (s->state == SESSION_READY || s->state == SESSION_CONNECTING)
+        METRIC_ADD(sessions, -1);
+    s->h->leaving_count += s->state < SESSION_CLOSING;
+    s->state = (uint8_t)state;
+    wheel_stop(&s->timer);
+}
+
 void session_on_close(struct session *s)
 {
     s->conn = NULL;
-    if (s->state == SESSION_READY || s->state == SESSION_CONNECTING)
-        METRIC_ADD(sessions, -1);
-    s->state = SESSION_CLOSED;
-    wheel_stop(&s->timer);
+    leave(s, SESSION_CLOSED);
     list_move_tail(&s->h->dead, &s->mark);
     s->h->again(s->h->again_arg);
     METRIC_ADD(connections, -1);
@@ -54,10 +60,7 @@ void session_on_close(struct session *s)
 
 void session_peer_closes(struct session *s)
 {
-    if (s->state == SESSION_READY || s->state == SESSION_CONNECTING)
-        METRIC_ADD(sessions, -1);
-    s->state = SESSION_CLOSING;
-    wheel_stop(&s->timer);
+    leave(s, SESSION_CLOSING);
 }
 
 void session_free(struct session *s)
@@ -70,6 +73,7 @@ void session_free(struct session *s)
     list_del(&s->mark);
     list_del(&s->in_hub);
     s->h->session_count--;
+    s->h->leaving_count--;
     user_free(s->user);
     free(s->named);
     buf_done(&s->out);
@@ -82,12 +86,9 @@ void session_close(struct session *s, uint16_t code)
     if (s->state >= SESSION_CLOSING)
         return;
     session_flush(s);
-    if (s->state == SESSION_READY || s->state == SESSION_CONNECTING)
-        METRIC_ADD(sessions, -1);
     METRIC_ADD(disconnects, 1);
     log_debug("disconnect", " code=%d", code);
-    s->state = SESSION_CLOSING;
-    wheel_stop(&s->timer);
+    leave(s, SESSION_CLOSING);
     s->tr->close(s->conn, code, proto_close_text(code));
 }
 

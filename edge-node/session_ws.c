@@ -13,7 +13,7 @@ static void *open_session(struct shard *sh, void *conn, struct slice channel)
 {
     struct session *s = session_open(&sh->hub, conn, &transport_ws, &proto_json);
 
-    if (sh->hub.draining)
+    if (shard_ordered(sh) >= SHARD_REFUSES)
         session_close(s, DISCONNECT_SHUTDOWN);
     place_ask(s, channel);
     return s;

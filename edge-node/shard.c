@@ -15,12 +15,16 @@
 #include "common/runtime/log.h"
 #include "common/runtime/proc.h"
 
+#include "edge-node/cluster.h"
 #include "edge-node/edge_metric.h"
 #include "edge-node/listener.h"
+#include "edge-node/place.h"
 #include "edge-node/sends.h"
 #include "edge-node/session.h"
 #include "edge-node/shard_lws.h"
+#include "edge-node/sub.h"
 
+#define LWS_TICKS      10 /* a second's */
 #define MEMORY_LOOK_MS 50
 #define MEMORY_FULL_MS 1000
 #define TRIM_CLIENTS   1000
@@ -71,12 +75,14 @@ static void wake(void *arg)
     ev_async_send(sh->loop, &sh->wake);
 }
 
-/* 0 only when all have been told and are gone: a client of the last 100 ms counts too. */
+/* 0 only when nobody can come any more: a client of the last 100 ms counts too. */
 static void tell_left(struct shard *sh)
 {
     uint32_t n = sh->hub.session_count;
 
-    atomic_store_explicit(&sh->left, sh->hub.draining || n ? n : 1, memory_order_relaxed);
+    atomic_store_explicit(&sh->left, shard_ordered(sh) >= SHARD_REFUSES || n ? n : 1,
+                          memory_order_relaxed);
+    atomic_store_explicit(&sh->untold, n - sh->hub.leaving_count, memory_order_relaxed);
 }
 
 static void close_refused(struct shard *sh)
@@ -112,28 +118,47 @@ static void on_tick(struct ev_loop *loop, struct ev_timer *w, int events)
 
     (void)loop, (void)events;
     hub_tick(&sh->hub, clock_mono_ms());
+    if (++sh->ticks % LWS_TICKS == 0)
+        shard_lws_look(sh->lws);
     close_refused(sh);
     give_back(sh, sh->hub.now_ms);
     tell_left(sh);
 }
 
+/* Would it be at home elsewhere, by the first of its channels? */
+static bool is_stray(const struct session *s, void *arg)
+{
+    const struct shard *sh = arg;
+    const struct sub *sub = list_first(&s->subs, struct sub, in_session);
+    struct place place;
+
+    return sub && place_of(sh->hub.nss, sh->feed, channel_name(sub->ch), &place) == 0 &&
+           cluster_is_elsewhere(sh->cluster, slice_of(place.name));
+}
+
 static void on_order(struct ev_loop *loop, struct ev_async *w, int events)
 {
     struct shard *sh = container_of(w, struct shard, order);
-    int orders = atomic_load(&sh->orders);
+    enum shard_order ordered = shard_ordered(sh);
+    uint32_t n = atomic_exchange(&sh->to_move, 0);
 
     (void)events;
-    if (orders & SHARD_STOP) {
+    if (ordered == SHARD_STOPS) {
         ev_break(loop, EVBREAK_ALL);
-    } else if (orders & SHARD_DRAIN && !sh->hub.draining) {
+        return;
+    }
+    if (ordered == SHARD_CLOSES && sh->listen_fd >= 0) {
         ev_io_stop(loop, &sh->accept);
         ev_timer_stop(loop, &sh->accept_later);
         close(sh->listen_fd);
         sh->listen_fd = -1;
-        shard_touch(sh);
-        hub_drain(&sh->hub, (uint64_t)sh->conf->drain_time);
-        tell_left(sh);
     }
+    shard_touch(sh);
+    if (ordered >= SHARD_REFUSES)
+        METRIC_ADD(moved_drain, hub_move(&sh->hub, n, DISCONNECT_SHUTDOWN));
+    else
+        METRIC_ADD(moved_balance, hub_shed(&sh->hub, n, DISCONNECT_RECONNECT, is_stray, sh));
+    tell_left(sh);
 }
 
 /* ---- accepting ---- */
@@ -146,6 +171,14 @@ static void on_accept_later(struct ev_loop *loop, struct ev_timer *w, int events
     ev_io_start(loop, &sh->accept);
 }
 
+/* memory_max bounds this process; a container's limit all that its group holds, sockets too. */
+static bool is_near_limit(const struct shard *sh)
+{
+    uint64_t used = sh->conf->memory_max ? proc_memory() : proc_group_memory(PROC_GROUP);
+
+    return used > sh->memory_limit / 10 * 9;
+}
+
 /* Newcomers are refused while there is memory left for those who are here. */
 static bool is_full(struct shard *sh)
 {
@@ -155,10 +188,10 @@ static bool is_full(struct shard *sh)
     if (!sh->memory_limit || now < sh->memory_ms + (was ? MEMORY_FULL_MS : MEMORY_LOOK_MS))
         return was;
     sh->memory_ms = now;
-    sh->is_full = proc_memory() > sh->memory_limit / 10 * 9;
+    sh->is_full = is_near_limit(sh);
     if (sh->is_full && was) { /* what clients left behind is the system's again */
         malloc_trim(0);
-        sh->is_full = proc_memory() > sh->memory_limit / 10 * 9;
+        sh->is_full = is_near_limit(sh);
     }
     if (sh->is_full && !was)
         log_error("memory_full",
@@ -212,7 +245,7 @@ int shard_init(struct shard *sh, int index, int listen_fd, char *why, size_t why
     atomic_init(&sh->left, 1);
     sh->memory_limit = (uint64_t)sh->conf->memory_max;
     if (!sh->memory_limit)
-        sh->memory_limit = proc_memory_limit();
+        sh->memory_limit = proc_group_limit(PROC_GROUP);
     sh->loop = ev_loop_new(EVFLAG_AUTO);
     must(sh->loop);
     sh->hub.index = index;
@@ -258,7 +291,14 @@ void shard_start(struct shard *sh)
 
 void shard_order(struct shard *sh, enum shard_order what)
 {
-    atomic_fetch_or(&sh->orders, what);
+    atomic_store(&sh->to_move, 0);
+    atomic_store(&sh->ordered, (int)what);
+    ev_async_send(sh->loop, &sh->order);
+}
+
+void shard_move(struct shard *sh, uint32_t n)
+{
+    atomic_store(&sh->to_move, n);
     ev_async_send(sh->loop, &sh->order);
 }
 

@@ -48,7 +48,12 @@ static struct lws_http_mount page_mount;
 
 static const struct lws_http_mount *mount_page(const struct edge_conf *c)
 {
-    static const struct lws_http_mount health = {.mountpoint = "/health",
+    static const struct lws_http_mount connect = {.mountpoint = "/connect",
+                                                  .mountpoint_len = 8,
+                                                  .origin_protocol = LWSMPRO_CALLBACK,
+                                                  .protocol = "fanfare"};
+    static const struct lws_http_mount health = {.mount_next = &connect,
+                                                 .mountpoint = "/health",
                                                  .mountpoint_len = 7,
                                                  .origin_protocol = LWSMPRO_CALLBACK,
                                                  .protocol = "fanfare"};
@@ -82,8 +87,8 @@ static int make_one(struct shard *sh, struct lws_context **ret_lws, struct lws_v
         .mounts = mount_page(c),
         .vhost_name = "fanfare",
         .alpn = "http/1.1",
-        .gid = -1,
-        .uid = -1,
+        .gid = (__typeof__(info.gid))-1, /* an int up to 4.1 */
+        .uid = (__typeof__(info.uid))-1,
         .timeout_secs = 10,
         .options = LWS_SERVER_OPTION_LIBEV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS,
     };
@@ -170,4 +175,10 @@ bool shard_lws_take_fd(struct shard_lws *l, int fd)
     while (i + 1 < l->n && (uint64_t)fd >= l->v[i].limit)
         i++;
     return lws_adopt_socket_vhost(l->v[i].vhost, fd) != NULL;
+}
+
+void shard_lws_look(struct shard_lws *l)
+{
+    for (size_t i = 0; i < l->n; i++)
+        lws_cancel_service(l->v[i].lws); /* an event: after one it looks at its deadlines */
 }

@@ -30,3 +30,6 @@ int shard_lws_init(struct shard *sh, struct shard_lws **ret, char *why,
 void shard_lws_done(struct shard_lws *l); /* closes what is left: session_on_close. NULL is fine */
 /* Takes an accepted connection. False: it can't, and has closed it. */
 bool shard_lws_take_fd(struct shard_lws *l, int fd);
+/* Once a second. libwebsockets' one timer on a libev loop stays at the first deadline that it was
+ * set to; a nearer one is only seen when it has something to do. */
+void shard_lws_look(struct shard_lws *l);

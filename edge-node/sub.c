@@ -13,7 +13,6 @@
 #include "edge-node/auth.h"
 #include "edge-node/edge_metric.h"
 
-/* Less than ANSWER_MS: the beacon's news is then younger than the cursor of who waited so long. */
 #define BEACON_FRESH_MS 1000
 
 static struct sub *sub_of(struct waiter *w)
@@ -164,6 +163,7 @@ static bool begin_now(struct sub *sub)
 static bool begin_ahead(struct hub *h, struct sub *sub)
 {
     struct plog *p = sub->ch->tail->p;
+    uint64_t end_ms = atomic_load(&p->end_ms); /* before the end, which feed writes first */
 
     if (sub->pull->pos <= atomic_load(&p->kafka_end)) {
         answer(sub, true, sub->pull->asked);
@@ -173,8 +173,7 @@ static bool begin_ahead(struct hub *h, struct sub *sub)
         waiter_move(&sub->pull->w, &sub->ch->tail->waiting);
         return false;
     }
-    if (beacon_is_fresh(h, p) && atomic_load(&p->beacon_state) != BEACON_STALLED &&
-        !sub->ch->ns->conf->log_id[0])
+    if (end_ms >= waiter_asked_ms(&sub->pull->w) && !sub->ch->ns->conf->log_id[0])
         return begin_now(sub); /* beyond Kafka's end: not a position of this log */
     fail(sub, ERROR_INTERNAL, NULL);
     return false;

@@ -9,8 +9,10 @@
 #include "common/runtime/conf.h"
 
 #include "edge-node/edge_conf.h"
+#include "edge-node/edge_metric.h"
 #include "edge-node/feed.h"
 #include "edge-node/shard.h"
+#include "edge-node/transport_connect.h"
 #include "edge-node/transport_ws.h"
 
 static int respond(struct lws *wsi, unsigned int status, const char *text)
@@ -78,16 +80,22 @@ int transport_http_request(struct lws *wsi)
     if (!strcmp(path, "/health/live"))
         return respond(wsi, HTTP_STATUS_OK, "ok");
     if (!strcmp(path, "/health/ready")) {
-        bool ready = feed_is_ready(sh->feed, why, sizeof(why)) && !sh->hub.draining;
+        bool leaves = shard_ordered(sh) >= SHARD_LEAVES;
+        bool ready = feed_is_ready(sh->feed, why, sizeof(why)) && !leaves;
         return respond(wsi, ready ? HTTP_STATUS_OK : HTTP_STATUS_SERVICE_UNAVAILABLE,
-                       sh->hub.draining ? "draining" : why);
+                       leaves ? "draining" : why);
     }
+    if (sh->cluster && !strcmp(path, CONNECT_PATH))
+        return transport_connect_request(wsi);
     return respond(wsi, HTTP_STATUS_NOT_FOUND,
-                   "not found; here are /connection/websocket, /health/live and /health/ready");
+                   "not found; here are /connection/websocket, /connect, /health/live and "
+                   "/health/ready");
 }
 
-static bool origin_is_allowed(struct lws *wsi, const struct conf_strings *allowed)
+bool transport_http_origin_is_allowed(struct lws *wsi)
 {
+    const struct shard *sh = lws_context_user(lws_get_context(wsi));
+    const struct conf_strings *allowed = &sh->conf->origins;
     char origin[256];
     int n = lws_hdr_copy(wsi, origin, sizeof(origin), WSI_TOKEN_ORIGIN);
 
@@ -121,24 +129,36 @@ int transport_http_upgrade(struct lws *wsi)
     return -1;
 }
 
+static int refuse(struct lws *wsi, unsigned int status, const char *text)
+{
+    lws_return_http_status(wsi, status, text);
+    return -1;
+}
+
 int transport_http_filter(struct lws *wsi)
 {
-    struct shard *sh = lws_context_user(lws_get_context(wsi));
+    const struct shard *sh = lws_context_user(lws_get_context(wsi));
     char path[128], text[160];
+    bool has_path = lws_hdr_copy(wsi, path, sizeof(path), WSI_TOKEN_GET_URI) > 0;
+    bool asks = has_path && sh->cluster && strcmp(path, CONNECT_PATH) == 0;
 
-    if (lws_hdr_copy(wsi, path, sizeof(path), WSI_TOKEN_GET_URI) <= 0 ||
-        strcmp(path, sh->app->path) != 0) {
+    if (!asks && (!has_path || strcmp(path, sh->app->path) != 0)) {
         lws_snprintf(text, sizeof(text), "WebSocket clients connect to %s", sh->app->path);
-        lws_return_http_status(wsi, HTTP_STATUS_NOT_FOUND, text);
+        return refuse(wsi, HTTP_STATUS_NOT_FOUND, text);
+    }
+    if (wants_protobuf(wsi))
+        return refuse(wsi, HTTP_STATUS_BAD_REQUEST, "this edge speaks JSON");
+    if (!transport_http_origin_is_allowed(wsi))
+        return refuse(wsi, HTTP_STATUS_FORBIDDEN, "origin not allowed");
+    if (asks) {
+        transport_connect_upgrade(wsi);
         return -1;
     }
-    if (wants_protobuf(wsi)) {
-        lws_return_http_status(wsi, HTTP_STATUS_BAD_REQUEST, "this edge speaks JSON");
-        return -1;
-    }
-    if (!origin_is_allowed(wsi, &sh->conf->origins)) {
-        lws_return_http_status(wsi, HTTP_STATUS_FORBIDDEN, "origin not allowed");
-        return -1;
+    if (shard_ordered(sh) >= SHARD_REFUSES)
+        return refuse(wsi, HTTP_STATUS_SERVICE_UNAVAILABLE, "draining: connect to another edge");
+    if (sh->conf->clients_max && metric_read(&edge_metrics.connections) >= sh->conf->clients_max) {
+        METRIC_ADD(refused, 1);
+        return refuse(wsi, HTTP_STATUS_SERVICE_UNAVAILABLE, "full: connect to another edge");
     }
     return 0;
 }

@@ -26,6 +26,8 @@ int transport_http_upgrade(struct lws *wsi);
 /* For LWS_CALLBACK_FILTER_PROTOCOL_CONNECTION, before the upgrade: refuses with a status that says
  * why. */
 int transport_http_filter(struct lws *wsi);
+/* Has the request no Origin, or one that `origins` allows? */
+bool transport_http_origin_is_allowed(struct lws *wsi);
 /* What the request's URL gives for a name ("format="), decoded, in `url`; empty: nothing. Only
  * until its headers are dropped, which is right after the upgrade. */
 struct slice transport_http_argument(struct lws *wsi, const char *name, char url[URL_MAX]);

@@ -10,7 +10,8 @@
  * upgrade, HTTP and the TLS handshake.
  *
  * Closing: the side that closes first sends its frame, then only a close frame is listened for; a
- * client that neither answers nor drains by CLOSE_WAIT_S is cut. What is buffered is sent first.
+ * client that neither answers nor drains by CLOSE_WAIT_S is cut, at most a second late. What is
+ * buffered is sent first.
  */
 #include "edge-node/transport_ws.h"
 
@@ -169,7 +170,6 @@ static void close_ws(void *conn, uint16_t code, const char *reason)
     say_close(c, code, slice_of(reason));
     pause_reading(c, false);
     lws_set_timeout(c->wsi, PENDING_TIMEOUT_USER_OK, CLOSE_WAIT_S);
-    lws_callback_on_writable(c->wsi); /* the loop looks at its timers after an event */
 }
 
 static void prefetch(const void *conn)

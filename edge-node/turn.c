@@ -283,21 +283,6 @@ static void retry_tails(struct hub *h)
             waiters_first(h, &h->tails[i]->waiting);
 }
 
-static void drain_some(struct hub *h)
-{
-    struct session *s, *tmp;
-    uint64_t left = h->drain_end_ms > h->now_ms ? h->drain_end_ms - h->now_ms : 0;
-    uint64_t n = left < 100 ? h->session_count : (uint64_t)h->session_count * 100 / left + 1;
-
-    list_for_each_safe(s, tmp, &h->sessions, in_hub) {
-        if (s->state >= SESSION_CLOSING)
-            continue;
-        if (n-- == 0)
-            break;
-        session_close(s, DISCONNECT_SHUTDOWN);
-    }
-}
-
 void hub_tick(struct hub *h, uint64_t now_ms)
 {
     h->now_ms = now_ms;
@@ -308,13 +293,5 @@ void hub_tick(struct hub *h, uint64_t now_ms)
     list_splice_tail(&h->todo, &h->waiting);
     retry_tails(h);
     wheel_run(&h->wheel, now_ms, session_on_timer);
-    if (h->drain_end_ms)
-        drain_some(h);
     turns_end(h->turns, h->index);
-}
-
-void hub_drain(struct hub *h, uint64_t time_ms)
-{
-    h->draining = true;
-    h->drain_end_ms = h->now_ms + time_ms;
 }

@@ -111,7 +111,7 @@ static int serve(struct shard *sh, const struct edge_conf *conf)
     log_info("ready", " listen=%.*s:%d", (int)(strrchr(conf->listen, ':') - conf->listen),
              conf->listen, port);
     ev_run(loop, 0);
-    shard_order(sh, SHARD_STOP);
+    shard_order(sh, SHARD_STOPS);
     shard_join(sh);
     shard_done(sh);
     ev_loop_destroy(loop);

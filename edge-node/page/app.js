@@ -253,6 +253,9 @@ function connect() {
 async function main() {
     try {
         config = await json('demo.json');
+        for (const edge of config.edges) { /* relative ones: whoever serves the page leads to the edges */
+            edge.url = new URL(edge.url, location.href.replace(/^http/, 'ws')).href;
+        }
         map = new WorldMap($('map'), await json('countries-110m.json'));
     } catch (error) {
         $('pill').dataset.state = 'disconnected';

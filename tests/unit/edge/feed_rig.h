@@ -57,13 +57,14 @@ static inline void rig_topic(struct rig *r, int n, const char *log)
     rig_cmd(r, text);
 }
 
-static inline void rig_entry(struct rig *r, const char *log, uint64_t pos, const char *channel)
+static inline void rig_record(struct rig *r, const char *log, uint64_t pos, const char *channel,
+                              struct slice payload)
 {
     struct entry e = {.pos = pos,
                       .prev = pos - 1,
                       .kind = ENTRY_JSON,
                       .channel = slice_of(channel),
-                      .payload = SLICE("1")};
+                      .payload = payload};
     char id[ENTRY_ID_MAX], stream[KEY_MAX];
     struct slice name = {stream, key_stream(stream, log, 0)};
     struct slice at = {id, entry_id_print(id, pos)};
@@ -75,6 +76,11 @@ static inline void rig_entry(struct rig *r, const char *log, uint64_t pos, const
     buf_done(&field);
 }
 
+static inline void rig_entry(struct rig *r, const char *log, uint64_t pos, const char *channel)
+{
+    rig_record(r, log, pos, channel, SLICE("1"));
+}
+
 /* shared: on a loop that only rig_run() runs; else with its own thread. */
 static inline void rig_begin(struct rig *r, bool shared)
 {
@@ -84,6 +90,7 @@ static inline void rig_begin(struct rig *r, bool shared)
     memset(r, 0, sizeof(*r));
     r->conf.redis_url = server.url;
     r->conf.redis_password = (char *)(uintptr_t) "";
+    r->conf.redis_replica_url = (char *)(uintptr_t) "";
     r->conf.plog_bytes = (int64_t)MIB(8);
     r->ns_conf.topic = (char *)(uintptr_t) "t";
     r->ns_conf.log_id = (char *)(uintptr_t) "";
@@ -131,4 +138,16 @@ static inline const struct topic_view *rig_view(struct rig *r, const char *log)
         ev_run(r->loop, EVRUN_ONCE);
     }
     return v;
+}
+
+/* Until the plog has all up to there, and no more. */
+static inline void rig_expect_upto(struct rig *r, const struct plog *p, uint64_t upto)
+{
+    for (uint64_t end = clock_mono_ms() + WAIT_MS; clock_mono_ms() < end;) {
+        if (atomic_load(&p->state) == PLOG_READY && plog_view(p).upto == upto)
+            return;
+        ev_run(r->loop, EVRUN_ONCE);
+    }
+    fail_msg("upto is %llu, not %llu", (unsigned long long)plog_view(p).upto,
+             (unsigned long long)upto);
 }

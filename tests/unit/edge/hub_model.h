@@ -218,7 +218,7 @@ static void check_row(const struct model_history *h, const struct fake_stream *s
         uint64_t pos = number_of(json_at(pubs, i), "offset");
         uint64_t low = h->reverse ? pos : last, high = h->reverse ? last : pos;
         const struct fake_rec *want;
-        if (last && !h->reverse)
+        if (last)
             assert_false(has_lost(s, low, high));
         if (last && (!h->reverse || !has_gap(s, low, high))) {
             want = next_rec(s, h->ch, low);
@@ -245,6 +245,25 @@ static void check_whole(const struct model_history *h, const struct fake_stream 
     assert_true(bytes >= (size_t)x.conf.write_max || has_gap(s, last, more->pos));
 }
 
+/* The same in reverse. */
+static void check_whole_reverse(const struct model_history *h, const struct fake_stream *s,
+                                const struct json *pubs, uint64_t end)
+{
+    size_t n = json_size(pubs), bytes = 0;
+    uint64_t above = h->has_since && h->since <= end ? h->since : end + 1;
+    uint64_t last = n ? number_of(json_at(pubs, n - 1), "offset") : above;
+    const struct fake_rec *more = NULL;
+
+    for (size_t i = 0; i < s->n && s->v[i].pos < last; i++)
+        if (!s->v[i].lost && !strcmp(s->v[i].channel, channel(h->ch)))
+            more = &s->v[i];
+    if ((h->limit >= 0 && n >= (size_t)h->limit) || !more)
+        return;
+    for (size_t i = 0; i < n; i++)
+        bytes += next_rec(s, h->ch, number_of(json_at(pubs, i), "offset") - 1)->payload.n + 40;
+    assert_true(bytes >= (size_t)x.conf.write_max || has_gap(s, more->pos - 1, last));
+}
+
 static void on_history(struct client *c, const struct json *r)
 {
     struct model_history *h = &c->history;
@@ -257,7 +276,9 @@ static void on_history(struct client *c, const struct json *r)
     check_row(h, s, pubs);
     if (!h->reverse)
         check_whole(h, s, pubs, end);
-    else if (n)
+    else
+        check_whole_reverse(h, s, pubs, end);
+    if (h->reverse && n)
         check_newest(h, s, number_of(json_at(pubs, 0), "offset"), end);
     if (n)
         assert_true(number_of(json_at(pubs, h->reverse ? 0 : n - 1), "offset") <= end);
@@ -285,7 +306,8 @@ static void on_error(struct client *c, uint64_t id, uint64_t code)
     sum.refused++;
     if (code == ERROR_UNRECOVERABLE_POSITION)
         assert_true(h->has_since && (h->log != x.feed.log ||
-                                     has_gap(stream_of(h->log, h->ch), h->since, UINT64_MAX)));
+                                     has_gap(stream_of(h->log, h->ch), h->reverse ? 0 : h->since,
+                                             h->reverse ? h->since : UINT64_MAX)));
     else
         assert_true(code == ERROR_INTERNAL || code == ERROR_TOO_MANY_REQUESTS);
 }

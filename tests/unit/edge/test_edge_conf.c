@@ -35,8 +35,14 @@ static void test_addresses(void **state)
     (void)state;
     expect("redis_url=rediss://10.0.0.1:6379",
            "fanfare-edge: redis_url: TLS to Redis (rediss://) is not supported\n");
-    expect("redis_url=10.0.0.1:6379", "redis_url: expected redis://host:port or unix:/path\n");
+    expect("redis_url=10.0.0.1:6379",
+           "redis_url: expected redis://host:port, sentinel://host:port/master or unix:/path\n");
     expect("redis_url=redis://u:p@10.0.0.1:6379/2", NULL);
+    expect("redis_url=sentinel://10.0.0.1,10.0.0.2/region", NULL);
+    expect("redis_replica_url=redis://10.0.0.1", NULL);
+    expect("redis_replica_url=10.0.0.1", "redis_replica_url: expected redis://host:port");
+    expect("redis_replica_url=sentinel",
+           "redis_replica_url: \"sentinel\" needs a redis_url that names Sentinels\n");
     expect("listen=8000", "listen: \"8000\": expected host:port\n");
     expect("listen=", "listen: \"\": expected host:port\n");
     expect("listen=[::1]:8000", NULL);

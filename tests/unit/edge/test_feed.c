@@ -89,17 +89,6 @@ static void a_log_without_room_is_not_old(void **state)
     rig_end(&r);
 }
 
-static void expect_upto(struct plog *p, uint64_t upto)
-{
-    for (uint64_t end = clock_mono_ms() + WAIT_MS; clock_mono_ms() < end;) {
-        if (atomic_load(&p->state) == PLOG_READY && plog_view(p).upto == upto)
-            return;
-        ev_run(r.loop, EVRUN_ONCE);
-    }
-    fail_msg("upto is %llu, not %llu", (unsigned long long)plog_view(p).upto,
-             (unsigned long long)upto);
-}
-
 /* The beacon of a log that has just begun hasn't moved yet: that is no reason to reconnect. */
 static void a_new_logs_beacon_is_not_stale(void **state)
 {
@@ -112,7 +101,7 @@ static void a_new_logs_beacon_is_not_stale(void **state)
     rig_entry(&r, "LogAAAA2", 1, "a");
     p = rig_view(&r, "LogAAAA1")->plogs[0];
     feed_tail(r.feed, 0, p, true);
-    expect_upto(p, 1);
+    rig_expect_upto(&r, p, 1);
     rig_run(&r, 3300);
     assert_true(r.feed->relinked_ms); /* nobody writes a beacon */
     r.feed->relinked_ms = 0;
@@ -120,7 +109,7 @@ static void a_new_logs_beacon_is_not_stale(void **state)
     feed_tail(r.feed, 0, p, false);
     p = rig_view(&r, "LogAAAA2")->plogs[0];
     feed_tail(r.feed, 0, p, true);
-    expect_upto(p, 1);
+    rig_expect_upto(&r, p, 1);
     rig_run(&r, 500);
     assert_int_equal(r.feed->relinked_ms, 0);
     feed_tail(r.feed, 0, p, false);
@@ -160,7 +149,7 @@ static void a_plogs_end_never_goes_back(void **state)
     for (uint64_t pos = 1; pos <= 10; pos++)
         rig_entry(&r, "LogAAAA1", pos, "a");
     feed_tail(r.feed, 0, p, true);
-    expect_upto(p, 10);
+    rig_expect_upto(&r, p, 10);
     feed_tail(r.feed, 0, p, false);
     rig_run(&r, 50);
     p->idle_ms = 1; /* as if IDLE_KEEP_MS had passed */
@@ -171,10 +160,10 @@ static void a_plogs_end_never_goes_back(void **state)
         rig_entry(&r, "LogAAAA1", pos, "a");
     feed_tail(r.feed, 0, p, true);
     rig_run(&r, 250);
-    expect_upto(p, 10);
+    rig_expect_upto(&r, p, 10);
     for (uint64_t pos = 6; pos <= 12; pos++)
         rig_entry(&r, "LogAAAA1", pos, "a");
-    expect_upto(p, 12);
+    rig_expect_upto(&r, p, 12);
     feed_tail(r.feed, 0, p, false);
     rig_end(&r);
 }
@@ -198,22 +187,119 @@ static void an_older_beacon_is_no_sign_of_life(void **state)
     rig_begin(&r, true);
     rig_topic(&r, 1, "LogAAAA1");
     p = rig_view(&r, "LogAAAA1")->plogs[0];
-    beat("100 w1 live 1 50 50");
+    beat("100 w1 live 1 50 50 0");
     assert_int_equal(atomic_load(&p->beacon_ms), 0); /* it may be left from whenever */
     assert_int_equal(atomic_load(&p->kafka_end), 50);
-    beat("101 w1 live 1 60 60");
+    beat("101 w1 live 1 60 60 0");
     seen = atomic_load(&p->beacon_ms);
     assert_true(seen);
-    beat("90 w1 rebuild 1 40 40"); /* the tail that was not replicated */
-    beat("700 w0 live 1 30 30");   /* of a worker before that */
+    beat("90 w1 rebuild 1 40 40 0"); /* the tail that was not replicated */
+    beat("700 w0 live 1 30 30 0");   /* of a worker before that */
     assert_int_equal(atomic_load(&p->beacon_ms), seen);
     assert_int_equal(atomic_load(&p->kafka_end), 60);
-    beat("102 w1 live 1 70 70");
+    beat("102 w1 live 1 70 70 0");
     assert_true(atomic_load(&p->beacon_ms) > seen);
     seen = atomic_load(&p->beacon_ms);
-    beat("3 w2 live 1 80 80");
-    beat("4 w2 live 1 80 80");
+    beat("3 w2 live 1 80 80 0");
+    beat("4 w2 live 1 80 80 0");
     assert_true(atomic_load(&p->beacon_ms) > seen);
+    rig_end(&r);
+}
+
+/* Kafka's end was so before the row was made, which was when the writer's row before was there: a
+ * client that came later than that may have been further already. */
+static void an_end_is_as_old_as_its_row_says(void **state)
+{
+    uint64_t before, seen;
+    struct plog *p;
+
+    (void)state;
+    rig_begin(&r, true);
+    rig_topic(&r, 1, "LogAAAA1");
+    p = rig_view(&r, "LogAAAA1")->plogs[0];
+    beat("1 w1 live 1 40 40 0"); /* whoever wrote it may be dead */
+    before = clock_mono_ms();
+    beat("2 w1 live 1 40 40 0");
+    assert_int_equal(atomic_load(&p->end_ms), 0); /* it may have waited from whenever */
+    beat("3 w1 live 1 40 40 0");
+    seen = atomic_load(&p->end_ms);
+    assert_in_range(seen, before - 1000, before + 300);
+    beat("4 w1 live 1 40 40 2000"); /* older than what is known */
+    assert_int_equal(atomic_load(&p->end_ms), seen);
+    before = clock_mono_ms(); /* 4 is there for 700 ms */
+    beat("5 w1 stalled 1 40 40 200");
+    assert_in_range(atomic_load(&p->end_ms), before - 2000, before - 600);
+    seen = atomic_load(&p->end_ms);
+    beat("6 w1 live 1 40 40 9223372036854775807");
+    assert_int_equal(atomic_load(&p->end_ms), seen);
+    before = clock_mono_ms();
+    rig_run(&r, 1000);
+    beat("7 w1 live 1 40 40 0"); /* since when did it wait? */
+    assert_in_range(atomic_load(&p->end_ms), seen, before - 1000);
+    rig_end(&r);
+}
+
+/* A replica that lags, a stream that is being written anew elsewhere: who comes before the beacon
+ * is read again must not be pushed as news what the region had already. */
+static void what_the_beacon_knew_is_no_news(void **state)
+{
+    struct plog *p;
+
+    (void)state;
+    rig_begin(&r, true);
+    rig_topic(&r, 1, "LogAAAA1");
+    p = rig_view(&r, "LogAAAA1")->plogs[0];
+    rig_entry(&r, "LogAAAA1", 5, "a");
+    beat("1 w1 live 1 40 40 0");
+    assert_int_equal(atomic_load(&p->beacon_state), BEACON_LIVE);
+    r.feed->beacon_asked = true; /* it isn't read any more */
+    feed_tail(r.feed, 0, p, true);
+    rig_expect_upto(&r, p, 5);
+    assert_int_equal(atomic_load(&p->beacon_state), BEACON_REBUILD);
+    assert_int_equal(atomic_load(&p->loose), 0); /* an entry stands there */
+    feed_tail(r.feed, 0, p, false);
+    rig_end(&r);
+    rig_begin(&r, true);
+    rig_topic(&r, 1, "LogAAAA1");
+    p = rig_view(&r, "LogAAAA1")->plogs[0];
+    beat("1 w1 live 1 40 0 0");
+    beat("2 w1 live 1 40 0 0");
+    feed_tail(r.feed, 0, p, true);
+    rig_expect_upto(&r, p, 40); /* there is no stream yet */
+    assert_int_equal(atomic_load(&p->loose), 40);
+    feed_tail(r.feed, 0, p, false);
+    rig_end(&r);
+}
+
+/* The beacon moves, its records don't come: another server may have taken that one's place. */
+static void a_tail_that_stands_is_connected_anew(void **state)
+{
+    struct plog *p;
+    int64_t before;
+    char text[80];
+
+    (void)state;
+    rig_begin(&r, true);
+    rig_topic(&r, 1, "LogAAAA1");
+    p = rig_view(&r, "LogAAAA1")->plogs[0];
+    rig_entry(&r, "LogAAAA1", 5, "a");
+    feed_tail(r.feed, 0, p, true);
+    rig_expect_upto(&r, p, 5);
+    for (int i = 1; i <= 7; i++) { /* it has all: for as long as one likes */
+        (void)snprintf(text, sizeof(text), "%d w1 live 1 5 5 0", i);
+        beat(text);
+    }
+    assert_int_equal(r.feed->home->relinked_ms, 0);
+    before = redis_client_id(p->group->link.conn);
+    for (int i = 8; i <= 15 && !r.feed->home->relinked_ms; i++) {
+        (void)snprintf(text, sizeof(text), "%d w1 live 1 40 40 0", i);
+        beat(text);
+    }
+    assert_true(r.feed->home->relinked_ms);
+    rig_entry(&r, "LogAAAA1", 6, "a");
+    rig_expect_upto(&r, p, 6);
+    assert_true(redis_client_id(p->group->link.conn) > before);
+    feed_tail(r.feed, 0, p, false);
     rig_end(&r);
 }
 
@@ -230,7 +316,7 @@ static void shards_take_turns_with_pages(void **state)
     rig_entry(&r, "LogAAAA1", 1000, "a");
     feed_tail(r.feed, 0, p, true);
     feed_tail(r.feed, 1, p, true);
-    expect_upto(p, 1000);
+    rig_expect_upto(&r, p, 1000);
     for (uint32_t i = 0; i < 2; i++) {
         for (size_t k = 0; k < PLOG_WANTS; k++) /* its places are always full */
             if (!atomic_load(&p->wants[k]))
@@ -471,6 +557,9 @@ int main(void)
         TEST(a_new_logs_beacon_is_not_stale),
         TEST(a_plogs_end_never_goes_back),
         TEST(an_older_beacon_is_no_sign_of_life),
+        TEST(an_end_is_as_old_as_its_row_says),
+        TEST(what_the_beacon_knew_is_no_news),
+        TEST(a_tail_that_stands_is_connected_anew),
         TEST(shards_take_turns_with_pages),
         TEST(a_record_is_seen_or_signalled),
         TEST(what_a_lost_stream_had_is_asked_of_kafka),

@@ -169,7 +169,7 @@ static void an_answer_that_never_came(void **state)
     assert_int_equal(try_proof("quiet", 100, &upto), -EAGAIN);
     feed_index_serve(r.feed, p);
     assert_int_equal(p->lookups, 1);
-    feed_link_restart(&r.feed->history);
+    feed_link_restart(&p->store->history);
     assert_int_equal(p->lookups, 0);
     assert_int_equal(proof("quiet", 100), 900);
     end();

@@ -50,6 +50,63 @@ static void test_it_ends_before_a_hole(void **state)
     end();
 }
 
+/* Nor for what comes before, whether it is met between pages, or where the plog ends. */
+static void test_in_reverse_too(void **state)
+{
+    uint64_t after = 0;
+    char text[200];
+
+    (void)state;
+    for (int inside = 0; inside < 2; inside++) {
+        begin(100);
+        for (int i = 0; i < 20; i++)
+            fake_write(&x, "a", 1, false);
+        fake_lose(&x, "a");
+        if (inside) /* the plog begins at the hole */
+            fake_restart(&x, fake_stream_of(&x, "a"));
+        after = fake_write(&x, "a", 1, inside);
+        for (int i = 0; i < 19; i++)
+            fake_write(&x, "a", 1, inside);
+        if (!inside)
+            fake_restart(&x, fake_stream_of(&x, "a"));
+        fake_say(&x, &c,
+                 "{\"id\":5,\"history\":{\"channel\":\"a\",\"limit\":-1,\"reverse\":true}}");
+        fake_settle(&x);
+        assert_int_equal(last_of(take_text(&c)), after);
+        (void)snprintf(text, sizeof(text),
+                       "{\"id\":6,\"history\":{\"channel\":\"a\",\"limit\":-1,\"reverse\":true,"
+                       "\"since\":{\"offset\":%llu}}}",
+                       (unsigned long long)after);
+        fake_say(&x, &c, text);
+        fake_settle(&x);
+        assert_non_null(strstr(take_text(&c), "\"code\":112"));
+        end();
+    }
+}
+
+/* A plog that began where Kafka ended, while its stream was being written anew. */
+static void test_a_beginning_without_an_entry_is_no_hole(void **state)
+{
+    uint64_t first = 0;
+    struct fake_stream *s;
+
+    (void)state;
+    begin(100);
+    s = fake_stream_of(&x, "a");
+    first = fake_write(&x, "a", 1, false);
+    for (int i = 0; i < 10; i++)
+        fake_write(&x, "a", 1, false);
+    s->last++; /* a position without an entry */
+    atomic_store(&s->p->loose, s->last);
+    fake_restart(&x, s);
+    for (int i = 0; i < 10; i++)
+        fake_write(&x, "a", 1, true);
+    fake_say(&x, &c, "{\"id\":5,\"history\":{\"channel\":\"a\",\"limit\":-1,\"reverse\":true}}");
+    fake_settle(&x);
+    assert_int_equal(last_of(take_text(&c)), first);
+    end();
+}
+
 /* A page may have what the tail hasn't read yet. */
 static void test_the_offset_covers_the_publications(void **state)
 {
@@ -122,6 +179,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_it_ends_before_a_hole),
+        cmocka_unit_test(test_in_reverse_too),
+        cmocka_unit_test(test_a_beginning_without_an_entry_is_no_hole),
         cmocka_unit_test(test_the_offset_covers_the_publications),
         cmocka_unit_test(test_reverse_tells_where_it_began),
         cmocka_unit_test(test_a_slow_one_at_the_end_of_a_log),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * test_hub_live.c: the live push, slow clients, holes, the end of a log, server-side
- * subscriptions, pings and drain, over a feed made by the test.
+ * subscriptions and pings, over a feed made by the test.
  */
 #include <malloc.h>
 
@@ -307,7 +307,7 @@ static void test_server_side_recovers(void **state)
     end_server_side();
 }
 
-/* ---- time, drain ---- */
+/* ---- time ---- */
 
 static bool is_pinged(uint64_t within_ms)
 {
@@ -350,30 +350,6 @@ static void test_no_connect(void **state)
     end();
 }
 
-static void test_drain(void **state)
-{
-    static struct fake_conn many[40];
-    size_t closed = 0;
-
-    (void)state;
-    begin(100);
-    for (size_t i = 0; i < ARRAY_LEN(many); i++)
-        fake_open(&x, &many[i]);
-    hub_drain(&x.hub, 2000);
-    fake_pass(&x, 1000);
-    for (size_t i = 0; i < ARRAY_LEN(many); i++) {
-        closed += many[i].close_code == DISCONNECT_SHUTDOWN;
-        if (many[i].close_code)
-            fake_close(&many[i]);
-    }
-    assert_in_range(closed, 10, 35); /* spread over the time */
-    fake_pass(&x, 1100);
-    assert_int_equal(c.close_code, DISCONNECT_SHUTDOWN);
-    for (size_t i = 0; i < ARRAY_LEN(many); i++)
-        fake_close(&many[i]);
-    end();
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -389,7 +365,6 @@ int main(void)
         cmocka_unit_test(test_server_side_recovers),
         cmocka_unit_test(test_pings),
         cmocka_unit_test(test_no_connect),
-        cmocka_unit_test(test_drain),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -134,8 +134,11 @@ static void stand_still(void)
     if (rnd(2))
         storm();
     for (uint32_t n = rnd(25); n-- > 0;) {
-        for (int part = 0; beats && part < FAKE_PARTS; part++)
-            atomic_store(&stream_at(x.feed.log, part)->p->beacon_ms, x.now_ms);
+        for (int part = 0; beats && part < FAKE_PARTS; part++) {
+            struct plog *p = stream_at(x.feed.log, part)->p;
+            atomic_store(&p->beacon_ms, x.now_ms);
+            atomic_store(&p->end_ms, x.now_ms);
+        }
         fake_pass(&x, 100);
     }
     x.feed.deaf = false;
