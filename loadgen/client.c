@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * client.c: one client's protocol: it behaves as the SDKs do. connect and all subscribes go in one
- * frame; a lost connection is opened again on the next edge with back-off and jitter, and each
- * subscription resumes with its cursor. What it got goes to the delivery log. See crew.h.
+ * client.c: one client's protocol, as the SDKs do it. connect and all subscribes go in one frame; a
+ * lost connection is opened again on the next edge with back-off and jitter, and each subscription
+ * resumes with its cursor. What it got goes to the delivery log. See crew.h.
  *
  * Command ids: 1 is connect, 2 + j subscribes to the client's j-th channel.
  */
@@ -23,10 +23,9 @@
 static void log_row(struct client *c, const struct sub *s, enum dlog_type type, uint64_t pos,
                     uint32_t digest)
 {
-    struct crew *cr = c->crew;
     struct dlog_row row = {c->id, s->channel, pos, digest, type};
-    if (fwrite_unlocked(&row, sizeof row, 1, cr->log) != 1)
-        cr->log_failed = true;
+    if (fwrite_unlocked(&row, sizeof row, 1, c->crew->log) != 1)
+        c->crew->log_failed = true;
 }
 
 static struct slice name_of(const struct client *c, const struct sub *s)
@@ -311,10 +310,9 @@ int client_on_text(struct client *c, struct slice text, uint64_t now_ns)
 
 static void went_down(struct client *c)
 {
-    if (c->up) {
-        stat_add(&c->crew->stats->connected, (uint64_t)-1);
-        stat_add(&c->crew->stats->edges[c->edge].clients, (uint64_t)-1);
-    }
+    uint64_t less = (uint64_t) - (int)c->up;
+    stat_add(&c->crew->stats->connected, less);
+    stat_add(&c->crew->stats->edges[c->edge].clients, less);
     c->up = false;
 }
 
@@ -329,7 +327,9 @@ static void reconnect_later(struct client *c)
     if (base > BACKOFF_MAX)
         base = BACKOFF_MAX;
     c->attempts++;
-    c->edge = (uint8_t)((c->edge + 1u) % c->crew->st->edge_count);
+    /* with `place` any edge knows which one it shall be */
+    uint64_t next = c->crew->st->conf.place ? crew_random(c->crew) : c->edge + 1u;
+    c->edge = (uint8_t)(next % c->crew->st->edge_count);
     crew_wait(c, (base / 2 + crew_random(c->crew) % base) * MS);
 }
 

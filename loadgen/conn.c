@@ -4,6 +4,7 @@
  * upgrade, frames. See crew.h. Bytes are read into one buffer of the process; only the rest of an
  * incomplete frame is kept with the client.
  */
+#include <ctype.h>
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -68,11 +69,10 @@ static void bind_source(const struct client *c, const struct sockaddr_in *to)
     (void)bind(c->fd, (const struct sockaddr *)&from, sizeof from);
 }
 
-void conn_open(struct client *c)
+static void open_at(struct client *c, const struct edge_url *url)
 {
-    const struct edge_url *url = &c->crew->st->edges[c->edge];
     c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    c->started_ns = c->heard_ns = clock_mono_ns();
+    c->heard_ns = clock_mono_ns();
     if (c->fd < 0) {
         client_on_lost(c, 1006);
         return;
@@ -89,6 +89,13 @@ void conn_open(struct client *c)
         return;
     }
     watch(c, EV_WRITE);
+}
+
+void conn_open(struct client *c)
+{
+    c->started_ns = clock_mono_ns();
+    c->asking = c->crew->st->conf.place;
+    open_at(c, &c->crew->st->edges[c->edge]);
 }
 
 static int flush(struct client *c)
@@ -122,6 +129,14 @@ int conn_send(struct client *c, struct slice text)
     return send_frame(c, WS_TEXT, text);
 }
 
+static void put_question(struct client *c)
+{
+    const char *name = c->crew->names[c->subs[0].channel];
+    buf_lit(&c->out, "/connect?channel=");
+    for (const char *p = name; *p; p++)
+        buf_printf(&c->out, isalnum((unsigned char)*p) ? "%c" : "%%%02X", (unsigned char)*p);
+}
+
 static void connected(struct client *c)
 {
     int err = 0;
@@ -132,26 +147,63 @@ static void connected(struct client *c)
     }
     const struct edge_url *url = &c->crew->st->edges[c->edge];
     c->state = CONN_UPGRADING;
+    buf_lit(&c->out, "GET ");
+    if (c->asking)
+        put_question(c);
+    else
+        buf_str(&c->out, url->path);
     buf_printf(&c->out,
-               "GET %s HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+               " HTTP/1.1\r\nHost: %s\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " WS_KEY "\r\n\r\n",
-               url->path, url->host);
+               url->host);
     if (flush(c))
         lost(c, 1006);
 }
 
-/* 0: upgraded, *in is behind the head; -EAGAIN; -EPROTO. */
-static int upgrade_take(struct slice *in)
+/* The number of the edge that a redirect names, or -EPROTO. */
+static int edge_of(const struct settings *st, struct slice head)
+{
+    const struct slice before = SLICE("\r\nLocation: ws://");
+    const char *at = memmem(head.p, head.n, before.p, before.n);
+    for (uint32_t i = 0; at && i < st->edge_count; i++) {
+        size_t n = strlen(st->edges[i].host), rest = (size_t)(head.p + head.n - at) - before.n;
+        if (rest > n && memcmp(at + before.n, st->edges[i].host, n) == 0 && at[before.n + n] == '/')
+            return (int)i;
+    }
+    return -EPROTO;
+}
+
+/* It was told where to go: 0, or -EPROTO. By a reset: each port that waits for old packets is
+ * looked at by those to come. */
+static int follow(struct client *c, struct slice head)
+{
+    int edge = edge_of(c->crew->st, head);
+    struct linger at_once = {.l_onoff = 1};
+    if (edge < 0)
+        return edge;
+    (void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    conn_close(c);
+    c->asking = false;
+    c->edge = (uint8_t)edge;
+    open_at(c, &c->crew->st->edges[edge]);
+    return 0;
+}
+
+/* 0: upgraded, *in is behind the head, or on its way to another edge; -EAGAIN; -EPROTO. */
+static int upgrade_take(struct client *c, struct slice *in)
 {
     const char *end = memmem(in->p, in->n, "\r\n\r\n", 4);
     if (!end)
         return in->n > HEAD_MAX ? -EPROTO : -EAGAIN;
     size_t head = (size_t)(end - in->p) + 4;
+    if (c->asking)
+        return follow(c, (struct slice){in->p, head});
     if (head < 13 || memcmp(in->p, "HTTP/1.1 101 ", 13) != 0 ||
         !memmem(in->p, head, WS_ACCEPT, sizeof WS_ACCEPT - 1))
         return -EPROTO;
     in->p += head;
     in->n -= head;
+    c->state = CONN_OPEN;
     return 0;
 }
 
@@ -193,11 +245,11 @@ static int frames(struct client *c, struct slice *in, unsigned *code)
     uint64_t now_ns = clock_mono_ns();
     c->heard_ns = now_ns;
     if (c->state == CONN_UPGRADING) {
-        int r = upgrade_take(in);
+        int r = upgrade_take(c, in);
         if (r)
             return r == -EAGAIN ? 0 : r;
-        c->state = CONN_OPEN;
-        client_on_open(c);
+        if (c->state == CONN_OPEN)
+            client_on_open(c);
     }
     while (c->state == CONN_OPEN) {
         struct ws_frame f;
@@ -239,7 +291,7 @@ static bool read_once(struct client *c)
         lost(c, code);
         return false;
     }
-    if (c->state == CONN_NONE || c->state == CONN_FINAL)
+    if (c->state == CONN_NONE || c->state == CONN_FINAL || c->state == CONN_CONNECTING)
         return false;
     if (kept)
         buf_consume(&c->in, had - in.n);

@@ -63,6 +63,7 @@ struct client {
     int fd;
     enum conn_state state;
     uint8_t edge, lost_edge;
+    bool asking;       /* at /connect, where it is to go */
     bool slow, paused; /* reads little at a time */
     bool old;          /* resumes with its first cursors when it was cut */
     bool pong;         /* the server wants pongs */
