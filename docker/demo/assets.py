@@ -2,7 +2,8 @@
 """The demo's public parts: npm packages at exact versions, checked by their SHA-512, kept in the cache.
 
 What the demo takes from them: the JavaScript SDK as published, the world's outline, a week of
-earthquakes. Standard library only; npm does the download, once.
+earthquakes. Standard library only; npm does the download, once, or (in an image's build, where there is
+none) plain HTTPS from the public registry.
 """
 
 import base64
@@ -13,6 +14,7 @@ import pathlib
 import shutil
 import subprocess
 import tarfile
+import urllib.request
 
 # name -> (version, SHA-512 of the package's tarball as the registry states it)
 PACKAGES = {
@@ -58,16 +60,10 @@ def fetch(name):
     home = cache_dir() / "npm" / f"{name}-{version}"
     if (home / "complete").exists():
         return home
-    if not shutil.which("npm"):
-        raise AssetError(f"npm is needed once, to get {name} {version}; `./dev install demo` installs it")
     work = home.with_name(f"{home.name}.{os.getpid()}")
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    argv = ["npm", "pack", f"{name}@{version}", "--json", "--pack-destination", str(work)]
-    done = subprocess.run(argv, cwd=work, stdin=subprocess.DEVNULL, capture_output=True, text=True)
-    if done.returncode:
-        raise AssetError(f"npm pack {name}@{version} failed:\n{done.stderr.strip()}")
-    tarball = next(work.glob("*.tgz"))
+    tarball = (npm_pack if shutil.which("npm") else download)(name, version, work)
     got = base64.b64encode(hashlib.sha512(tarball.read_bytes()).digest()).decode()
     if got != want:
         raise AssetError(f"{name} {version} is not the file it was: sha512 {got}, expected {want}")
@@ -77,6 +73,25 @@ def fetch(name):
     shutil.rmtree(home, ignore_errors=True)
     work.rename(home)
     return home
+
+
+def npm_pack(name, version, work):
+    argv = ["npm", "pack", f"{name}@{version}", "--json", "--pack-destination", str(work)]
+    done = subprocess.run(argv, cwd=work, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode:
+        raise AssetError(f"npm pack {name}@{version} failed:\n{done.stderr.strip()}")
+    return next(work.glob("*.tgz"))
+
+
+def download(name, version, work):
+    url = f"https://registry.npmjs.org/{name}/-/{name}-{version}.tgz"
+    tarball = work / "package.tgz"
+    try:
+        with urllib.request.urlopen(url, timeout=60) as reply:
+            tarball.write_bytes(reply.read())
+    except OSError as error:
+        raise AssetError(f"{url}: {error} (npm isn't there; with it, its settings would count)") from None
+    return tarball
 
 
 def unpack(tarball, into):

@@ -8,8 +8,8 @@ the demo promises. Standard library only.
 import json
 import time
 
+from about import NAMESPACE, TOPIC
 from assets import CHANNELS
-from stack import NAMESPACE, TOPIC
 
 from harness.util import Process, tail, wait_until
 

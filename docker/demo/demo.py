@@ -8,7 +8,6 @@ Ctrl-C. With --check it needs no browser: 1,000 clients, one edge killed in the 
 
 import argparse
 import contextlib
-import json
 import pathlib
 import shutil
 import signal
@@ -19,46 +18,35 @@ import time
 import webbrowser
 
 HERE = pathlib.Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
+REPO = HERE.parents[1]
+sys.path[:0] = [str(HERE), str(REPO / "tests" / "integration")]  # the tests' harness runs its processes
 sys.dont_write_bytecode = True
 
+import about  # noqa: E402
 import assets  # noqa: E402
 import check  # noqa: E402
 import stack as stack_module  # noqa: E402
+from about import SPEED  # noqa: E402
 from control import Control  # noqa: E402
-from stack import NAMESPACE, Stack  # noqa: E402
+from stack import Stack  # noqa: E402
 
-PAGE = HERE.parents[1] / "edge-node" / "page"
-SPEED = 3600  # one second is one hour
+PAGE = REPO / "edge-node" / "page"
 
 
 def say(text):
     print(f"demo: {text}", file=sys.stderr, flush=True)
 
 
-def lede(speed):
-    hours = speed / 3600
-    then = "one hour" if hours == 1 else f"{hours:g} hours"
-    return (
-        "One week of 2018 as the US Geological Survey recorded it, replayed with time compressed: one "
-        f"second here is {then} then. Each ring is one Kafka record, drawn when it reaches this page."
-    )
-
-
-def write_demo_json(site, stack, control, speed):
+def tell_page(site, stack, control, speed):
     kafka = "Apache Kafka" if stack.real_kafka else "librdkafka’s mock cluster (in place of Kafka)"
-    about = {
-        "edges": [
-            {"name": n, "url": f"ws://127.0.0.1:{p}/connection/websocket"}
-            for n, p in stack.ports.items()
-        ],
-        "control": control.url,
-        "token": control.token,
-        "channels": [f"{NAMESPACE}:{name}" for name in assets.CHANNELS],
-        "lede": lede(speed),
-        "setup": f"On this machine: replay → {kafka} → one worker → Redis → two edges → this page.",
-    }
-    (site / "demo.json").write_text(json.dumps(about))
+    about.write(
+        site,
+        {name: f"ws://127.0.0.1:{port}/connection/websocket" for name, port in stack.ports.items()},
+        f"On this machine: replay → {kafka} → one worker → Redis → two edges → this page.",
+        speed,
+        control=control.url,
+        token=control.token,
+    )
 
 
 @contextlib.contextmanager
@@ -74,7 +62,7 @@ def demo(directory, real_kafka=False, port=0, speed=SPEED, tell=say):
     stack = Stack(directory, site, tell, real_kafka, port)
     control = Control(stack, tell)
     try:
-        write_demo_json(site, stack, control, speed)
+        tell_page(site, stack, control, speed)
         stack.start()
         stack.start_replay(events, speed)
         yield stack, control, f"http://127.0.0.1:{stack.ports['edge-a']}/"

@@ -11,19 +11,15 @@ import os
 import pathlib
 import re
 import signal
-import sys
 import threading
 import time
 import urllib.request
 
-REPO = pathlib.Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(REPO / "tests" / "integration"))
+from about import NAMESPACE, TOPIC
 
-from harness import util  # noqa: E402
-from harness.util import Process, WaitError, free_port, need_program, port_open  # noqa: E402
+from harness import util
+from harness.util import Process, WaitError, free_port, need_program, port_open
 
-TOPIC = "quakes"
-NAMESPACE = "quakes"
 PARTITIONS = 4
 
 
