@@ -63,15 +63,28 @@ files() {
     fi
 }
 
-# requirements test|bench: the files that say which Python packages that set needs.
+# requirements test|bench|deploy: the files that say which Python packages that set needs.
 requirements() {
-    echo tests/integration/requirements.txt
-    [ "$1" != bench ] || echo tests/bench/requirements.txt
+    [ "$1" = deploy ] || echo tests/integration/requirements.txt
+    [ "$1" = test ] || echo "tests/$1/requirements.txt"
 }
 
-# venv_dir test|bench: that set's virtual environment, one per content of its requirements.
+# venv_dir test|bench|deploy: that set's virtual environment, one per content of its requirements.
 venv_dir() {
     # shellcheck disable=SC2046 # names without spaces
     printf '%s/venv-%s' "$CACHE" \
         "$( (cat $(requirements "$1") && /usr/bin/env python3 -V) | sha256sum | cut -c1-12)"
+}
+
+# at_least VERSION THIS: is THIS that version, or a later one?
+at_least() {
+    [ "$(printf '%s\n' "$1" "${2#v}" | sort -V | head -n 1)" = "$1" ]
+}
+
+# has_compose: does a docker daemon answer, and are it and its compose as new as docker/ needs? Older engines refuse
+# start_interval, older composes !override.
+has_compose() {
+    local engine compose
+    engine=$(docker version --format '{{.Server.Version}}' 2>/dev/null) && at_least 25 "$engine" &&
+        compose=$(docker compose version --short 2>/dev/null) && at_least 2.24.4 "$compose"
 }

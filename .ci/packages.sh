@@ -10,11 +10,16 @@ usable() {
     [ -n "$version" ] && [ "$version" -ge "$2" ]
 }
 
-packages_demo() {
-    echo build-essential cmake ninja-build ccache pkg-config git \
+# What compiles the programs alone: docker/Dockerfile takes this set.
+packages_build() {
+    echo build-essential cmake ninja-build ccache pkg-config \
         librdkafka-dev libwebsockets-dev '?libwebsockets-evlib-ev' libhiredis-dev libev-dev \
-        libjansson-dev libjwt-dev libmicrohttpd-dev libssl-dev zlib1g-dev libcmocka-dev \
-        redis-server redis-tools python3 ca-certificates curl
+        libjansson-dev libjwt-dev libmicrohttpd-dev libcurl4-openssl-dev libssl-dev zlib1g-dev
+}
+
+packages_demo() {
+    packages_build
+    echo git libcmocka-dev redis-server redis-tools python3 ca-certificates curl
     usable node 18 || echo nodejs
     usable npm 8 || echo npm
 }
@@ -24,11 +29,23 @@ packages_kafka() {
     usable mvn 3 || echo maven
 }
 
+# Go comes from PyPI where there is none that is new enough.
+packages_consul() {
+    echo python3 python3-venv ca-certificates
+}
+
 packages_test() {
     packages_demo
     packages_kafka
-    echo python3-venv python3-dev "?python3-lib2to3" kcat gcovr spin
+    packages_consul
+    echo python3-venv python3-dev "?python3-lib2to3" kcat gcovr spin iproute2 util-linux
     command -v chromium chromium-browser google-chrome >/dev/null || echo '?chromium'
+}
+
+# Of the cluster that the suite k8s runs, what Debian has.
+packages_k8s() {
+    echo etcd-server containerd runc containernetworking-plugins nftables iproute2 openssl
+    command -v kubectl >/dev/null || echo kubernetes-client
 }
 
 # Where there is no LLVM 14 (Debian 13), .ci/install takes the two tools from PyPI.
@@ -43,4 +60,11 @@ packages_bench() {
     packages_demo
     packages_kafka
     echo python3-venv valgrind 'libuv1t64|libuv1'
+}
+
+# For a dockerd of the tests' own, which is fetched apart (tests/deploy/dockerd.py).
+packages_deploy() {
+    usable runc 1 || echo runc
+    command -v iptables >/dev/null || echo iptables
+    echo debootstrap debian-archive-keyring
 }

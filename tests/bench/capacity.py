@@ -21,7 +21,7 @@ BATCH = 100  # records, at most, that share a reply's cost
 
 # name: (value, unit, what it is, "bench/key" of its figure or None, its value made of that)
 CONSTANTS = {
-    "deliver": (4.0, "µs", "edge: a record to one of many clients", "fanout/rate", lambda v: 1e6 / v),
+    "deliver": (4.0, "µs", "edge: a record to one of many clients, alone in its write", "fanout/write", None),
     "alone": (8.0, "µs", "edge: a record to its channel's only client", "channels/million-delivery", None),
     "skip": (0.7, "µs", "edge: a record that it reads in bulk and nobody wants", "channels/unwanted", None),
     "read": (5.9, "µs", "edge: the same, few at a time", "affinity/read-edge", None),

@@ -40,7 +40,8 @@ def beside_bare(key, how, seen):
 
 
 def rate_of(costs, before, now):
-    """Deliveries per second of the edge's CPU; before, now: its metrics around the runs."""
+    """Deliveries per second of the edge's CPU, and what a write costs it, which is a delivery's cost while
+    no channel has two records at once; before, now: its metrics around the runs."""
     deliveries, writes = (
         now.total(name) - before.total(name)
         for name in ("fanfare_edge_deliveries_total", "fanfare_edge_writes_total")
@@ -48,7 +49,11 @@ def rate_of(costs, before, now):
     note = f"{deliveries / writes:.1f} records a write"
     rates = [1e6 / c for c in costs["edge"]]
     name = "deliveries per second of edge CPU, flat out"
-    return Figure("fanout", "rate", name, rates, "/s", RATE_REACH, at_least=True, note=note)
+    each = [c * deliveries / writes for c in costs["edge"]]
+    return [
+        Figure("fanout", "rate", name, rates, "/s", RATE_REACH, at_least=True, note=note),
+        Figure("fanout", "write", "edge CPU a write, flat out", each, "µs"),
+    ]
 
 
 def run(options, directory):
@@ -60,8 +65,8 @@ def run(options, directory):
             slow = paced(servers, pairs, seconds)
             before = fed.edge.metrics()
             fast = flat_out(servers, pairs, rounds)
-            rate = rate_of(fast[1], before, fed.edge.metrics())
+            rates = rate_of(fast[1], before, fed.edge.metrics())
     finally:
         fed.close()
         bare.close()
-    return [beside_bare("paced", "1 rec/s each", slow), beside_bare("fast", "flat out", fast), rate]
+    return [beside_bare("paced", "1 rec/s each", slow), beside_bare("fast", "flat out", fast), *rates]

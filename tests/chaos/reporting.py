@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the rows of the chaos suite found: one line each in build/log/chaos.txt, and all of it in chaos.json.
+"""What the rows of the chaos suite found: one line each in build/log/chaos.txt, and all of it in chaos.json
+(of the cluster suite: cluster.txt, cluster.json).
 
 Written anew after each row, so that a run cut short still shows what it did; and each line is said at once
 on the descriptor $FANFARE_ROWS_FD, which is the terminal of ./dev test.
@@ -18,6 +19,8 @@ def line_of(row):
         counts = "/".join(str(row[k]) for k in ("missing", "duplicate", "disorder", "told"))
         pause = "-" if row["pause_s"] is None else f"{row['pause_s']:.2f} s"
         text += f", {row['clients']}, {row['records']}, {counts}, {row['resumed']}, {pause}"
+    for name, value in row.get("figures", {}).items():
+        text += f"\n          {name}: {value}"
     return text + (f"  ({row['why']})" if row.get("why") else "")
 
 
@@ -25,7 +28,7 @@ def say(line):
     fd = os.environ.get("FANFARE_ROWS_FD")
     if fd:
         with contextlib.suppress(OSError):  # nobody reads it any more
-            os.write(int(fd), f"        {line}\n".encode())
+            os.write(int(fd), "".join(f"        {part}\n" for part in line.splitlines()).encode())
 
 
 def said_by(report):
@@ -38,8 +41,8 @@ def said_by(report):
 class Rows:
     """A pytest plugin: joins each row's report (user property `row`) with how its test ended."""
 
-    def __init__(self, directory):
-        self.dir, self.rows = directory, {}
+    def __init__(self, directory, name="chaos"):
+        self.dir, self.name, self.rows = directory, name, {}
 
     def pytest_runtest_logreport(self, report):
         name = report.nodeid.rpartition("::")[2]
@@ -66,6 +69,6 @@ class Rows:
         failed = sum(r["result"] == "FAILED" for r in rows)
         passed = sum(r["result"] == "ok" for r in rows)
         whole = {"passed": passed, "failed": failed, "rows": rows}
-        (self.dir / "chaos.json").write_text(json.dumps(whole, indent=1))
+        (self.dir / f"{self.name}.json").write_text(json.dumps(whole, indent=1))
         text = [HEAD, *map(line_of, rows), f"{passed} passed, {failed} failed"]
-        (self.dir / "chaos.txt").write_text("\n".join(text) + "\n")
+        (self.dir / f"{self.name}.txt").write_text("\n".join(text) + "\n")

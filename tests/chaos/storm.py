@@ -22,10 +22,11 @@ import time
 import pytest
 from matrix import NOTHING, OWN, sees_of
 
+from harness.gate import Ways
 from harness.loadgen import Runner
 from harness.node import Nodes
 from harness.topics import Topics
-from harness.util import WaitError, free_port, scaled, wait_until
+from harness.util import HERE, WaitError, free_port, scaled, wait_until
 
 PAUSE_UNSEEN = 2  # seconds: no more than a busy machine's own
 RESUMED = 100  # clients that must have resumed in a row, and do so again after the fault
@@ -72,7 +73,7 @@ class Storm:
 
     def edge(self, **config):
         """An edge on a port that it keeps when it is started again."""
-        listen = f"127.0.0.1:{free_port()}"
+        listen = f"{config.get('host', HERE).address}:{free_port()}"
         base = {"listen": listen, "namespaces": self.spaces, "redis": self.redis, "shards": 1}
         self.edge_nodes.append(self.nodes.edge(**(base | config)))
         return self.edge_nodes[-1]
@@ -117,8 +118,8 @@ class Storm:
     # The load.
 
     @contextlib.contextmanager
-    def load(self, fault, told=False, **settings):
-        """The body is the fault. told: gaps may be told, and at least one is."""
+    def load(self, fault, told=False, urls=None, **settings):
+        """The body is the fault. told: gaps may be told, and at least one is. urls: not each edge's once."""
         self.row["fault"] = fault
         assert not told or self.sees is None or "told" in self.sees, "the matrix doesn't say told"
         if self.sees in (NOTHING, OWN):
@@ -128,7 +129,7 @@ class Storm:
         runner = Runner(self.kafka, self.topic, self.dir)
         self.settings = known = LOAD | {"allow_told": str(told).lower()} | settings
         self.row["clients"] = known["clients"]
-        self.popen = runner.start(*(e.url for e in self.edge_nodes), **known)
+        self.popen = runner.start(*(urls or (e.url for e in self.edge_nodes)), **known)
         said = self._first_line()
         assert "event=ready" in said, said
         base = self.total("fanfare_edge_deliveries_total")
@@ -139,8 +140,9 @@ class Storm:
         if known["slow_percent"]:
             wait_until(lambda: self.total("fanfare_edge_lagging") >= 3, "slow clients lag", 20, every=0.1)
         yield self
-        more = RESUMED * known["subscriptions"]
-        self.wait_more(more, "fanfare_edge_recoveries_total", 45, result="recovered")
+        if known["cut_percent"]:
+            more = RESUMED * known["subscriptions"]
+            self.wait_more(more, "fanfare_edge_recoveries_total", 45, result="recovered")
         self.popen.send_signal(signal.SIGINT)
         self.result = runner.finish(self.popen)
         self.judge(told)
@@ -222,6 +224,21 @@ def small_disk(path, size="64k"):
         yield path
     finally:
         subprocess.run(["umount", "-l", str(path)], stdin=subprocess.DEVNULL, check=True)
+
+
+@pytest.fixture
+def ways():
+    opened = Ways()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def storm(nodes, topics, topic, kafka, redis, tmp_path, request):
+    it = Storm(nodes, topics, topic, kafka, redis, tmp_path, request.node.name)
+    yield it
+    it.end()
+    request.node.user_properties.append(("row", it.row))
 
 
 @contextlib.contextmanager

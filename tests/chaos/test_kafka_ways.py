@@ -5,14 +5,14 @@ goes on, whose clients then come here with cursors that are ahead.
 The broker has a second listener, which it advertises at the address of a proxy.
 """
 
-import re
-
 import pytest
 from storm import storm_on
 
 from harness.kafka import Broker
 from harness.region import Region
 from harness.util import free_port, wait_until
+
+AGE = "fanfare_worker_kafka_age_ms"
 
 
 class Target:
@@ -25,14 +25,9 @@ class TwoWays(Broker):
 
     def __init__(self, directory, ways):
         super().__init__(directory)
-        self.second = free_port()
-        self.way = ways.open(Target(self.second))
-
-    def settings(self):
-        text = super().settings()
-        for key, port in (("listeners", self.second), ("advertised.listeners", self.way.port)):
-            text = re.sub(rf"(?m)^{key}=", f"{key}=WAY://127.0.0.1:{port},", text)
-        return text.replace("security.protocol.map=", "security.protocol.map=WAY:PLAINTEXT,")
+        second = free_port()
+        self.way = ways.open(Target(second))
+        self.ways["WAY"] = (second, f"127.0.0.1:{self.way.port}")
 
 
 @pytest.fixture
@@ -93,7 +88,7 @@ def test_client_is_ahead_of_its_region(storm2, broker, by_way, redis_server):
     to and fro: they come to the second with cursors that it has never heard of."""
     there = redis_server()
     storm2.worker()
-    storm2.worker(redis=there, group="there", **by_way)
+    deaf = storm2.worker(redis=there, group="there", **by_way)
     storm2.edge()
     behind = storm2.edge(redis=there)
     here, late = Region(storm2.redis, storm2.topic), Region(there, storm2.topic)
@@ -101,6 +96,8 @@ def test_client_is_ahead_of_its_region(storm2, broker, by_way, redis_server):
         broker.way.silence()
         wait_until(lambda: all(here.last(p) > late.last(p) + 150 for p in range(4)), "it is behind", 30)
         storm2.wait_more(50, "fanfare_edge_recoveries_total", result="error")
+        deaf.wait_metric(AGE, 3000, 20)
         broker.way.silence(False)
+        wait_until(lambda: deaf.metrics().total(AGE) < 1500, "it hears of Kafka again", 30)
         storm2.wait_more(4000)
         behind.wait_metric("fanfare_edge_sessions", 60, 30)

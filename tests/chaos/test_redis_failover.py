@@ -2,26 +2,18 @@
 """Failover of the region's Redis by Sentinel, and a primary that was cut off and goes on serving its edges.
 
 Worker and edge are given one address, which must lead to the primary: here it is a proxy that the test turns.
+Those that ask the Sentinels themselves: test_redis_sentinel.py.
 """
 
 import signal
 import time
 
 import pytest
-import redis as redis_py
 
 from harness.redis import RedisServer
 from harness.region import Region
-from harness.util import Process, free_port, need_program, wait_until
-
-SENTINEL = """\
-port {port}
-bind 127.0.0.1
-dir {dir}
-sentinel monitor region 127.0.0.1 {primary} 1
-sentinel down-after-milliseconds region 1000
-sentinel failover-timeout region 3000
-"""
+from harness.sentinel import Sentinels
+from harness.util import wait_until
 
 
 class Pair:
@@ -35,37 +27,20 @@ class Pair:
         self.replica.start()
         self.replica.client().replicaof("127.0.0.1", self.link.port)
         wait_until(self.linked, "the replica is in step", 20)
-        self.sentinel = None
+        self.sentinels = None
 
     def linked(self):
         return self.replica.client().info("replication").get("master_link_status") == "up"
 
     def watch(self):
-        """Three Sentinels would agree; one with quorum 1 does for a test of who follows."""
-        port = free_port()
-        conf = self.dir / "sentinel.conf"
-        conf.write_text(SENTINEL.format(port=port, dir=self.dir, primary=self.primary.port))
-        argv = [need_program("redis-server"), conf, "--sentinel"]
-        self.sentinel = Process("sentinel", argv, self.dir / "sentinel.log")
-        self.sentinel.spawn()
-        self.asked = redis_py.Redis("127.0.0.1", port, protocol=2)
-
-        def knows():
-            try:
-                return self.asked.execute_command("SENTINEL", "REPLICAS", "region")
-            except redis_py.ConnectionError:
-                return None
-
-        self.sentinel.wait_for(knows, "it knows the replica", 30)
+        self.sentinels = Sentinels(self.dir, self.primary).start()
 
     def elected(self):
-        _, port = self.asked.execute_command("SENTINEL", "GET-MASTER-ADDR-BY-NAME", "region")
-        return int(port) == self.replica.port and self.replica.client().role()[0] == b"master"
+        return self.sentinels.agree_on(self.replica) and self.replica.client().role()[0] == b"master"
 
     def close(self):
-        if self.sentinel:
-            self.asked.close()
-            self.sentinel.kill()
+        if self.sentinels:
+            self.sentinels.remove()
         self.primary.remove()
         self.replica.remove()
 

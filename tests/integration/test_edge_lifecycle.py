@@ -3,13 +3,14 @@
 
 import asyncio
 import os
+import subprocess
 import sys
 import time
 
 import pytest
 
 from harness.stream import FakeLog
-from harness.util import free_port
+from harness.util import free_port, scaled
 
 
 def numbers(first, count):
@@ -44,6 +45,27 @@ def test_health_beside_a_page(edges, fake_log, tmp_path):
     assert edge.get("/health/ready", edge.address)[0] == 200
     assert edge.get("/", edge.address) == (200, "a page")
     assert [edge.get(path, edge.address)[0] for path in ("/health/other", "/live", "/other")] == [404] * 3
+
+
+def health(node, *words):
+    """(exit code, what is printed) of the program's `health` with the node's own configuration."""
+    argv = [node.argv[0], "health", *words, "--config", str(node.config_path)]
+    argv += ["--set", f"admin_listen={node.admin}"]  # the configured port is any
+    done = subprocess.run(argv, env=node.env, capture_output=True, text=True, timeout=scaled(20))
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_health_by_the_program_itself(edges, redis):
+    edge = edges()
+    code, said = health(edge)
+    assert code == 1 and said == edge.get("/health/ready")[1]
+    assert health(edge, "live") == (0, "ok\n")
+    with FakeLog(redis, "t"):
+        edge.wait_for(lambda: health(edge) == (0, "ok\n"), "it says ready", 10)
+    assert health(edge, "nonsense")[0] == 2
+    edge.stop()
+    code, said = health(edge)
+    assert code == 1 and f"no answer from admin_listen \"{edge.admin}\": " in said
 
 
 async def test_sigterm_tells_clients_and_ends(edges, fake_log, fan):

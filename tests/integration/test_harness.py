@@ -6,6 +6,8 @@ import json
 import signal
 import stat
 import sys
+import time
+import types
 
 import pytest
 import websockets
@@ -13,6 +15,7 @@ from confluent_kafka import Consumer
 from websockets.asyncio.server import serve
 
 from harness.client import FanClient, FanError
+from harness.gate import Gate, Wire
 from harness.node import Edge, Metrics, Nodes, log_fields
 from harness.oracle import by_channel, compare, read_topic
 from harness.util import WaitError, wait_until
@@ -75,6 +78,17 @@ def test_redis_of_ones_own(redis, redis_server):
     own.kill()
     own.start()
     assert own.client().get("k") is None
+
+
+def test_consul_is_real_and_of_ones_own(consul):
+    agent, other = consul(), consul()
+    check = {"CheckID": "c", "TTL": "1s", "Status": "passing"}
+    agent.call("PUT", "/v1/agent/service/register", {"Name": "s", "Meta": {"node": "n"}, "Check": check})
+    agent.wait_service("s", "n")
+    assert other.services("s") == {}
+    agent.wait_service("s", "n", "critical")
+    agent.kill()
+    assert agent.start().services("s") == {}  # on the same port, empty
 
 
 def test_oracle_sees_each_fault(kafka, topics, topic):
@@ -252,3 +266,39 @@ async def test_client_pause_and_abort():
         await c.wait_pubs("a", before + 100)
         await c.abort()
         assert await asyncio.wait_for(seen, 10) is None  # no close frame came
+
+
+async def echo(reader, writer):
+    while data := await reader.read(65536):
+        writer.write(data)
+    writer.close()
+
+
+async def there_and_back(gate, data):
+    """Seconds that it takes."""
+    reader, writer = await asyncio.open_connection(gate.host.address, gate.port)
+    began = time.monotonic()
+    writer.write(data)
+    assert await asyncio.wait_for(reader.readexactly(len(data)), 20) == data
+    took = time.monotonic() - began
+    writer.write_eof()
+    assert await asyncio.wait_for(reader.read(), 20) == b""
+    writer.close()
+    return took
+
+
+async def test_gates_of_one_link():
+    """What is delayed holds up nothing behind it; the rate is of all together; both count."""
+    server = await asyncio.start_server(echo, "127.0.0.1", 0)
+    target = types.SimpleNamespace(port=server.sockets[0].getsockname()[1])
+    wires = Wire(), Wire()
+    one, two = [await Gate(target, wires=wires).start() for _ in range(2)]
+    one.shape(0.05, 0)
+    assert 0.1 <= await there_and_back(one, b"x" * 2_000_000) < 1  # some thirty pieces
+    assert [wire.carried for wire in wires] == [2_000_000] * 2
+    two.shape(0, 500_000)
+    took = await asyncio.gather(there_and_back(one, b"x" * 100_000), there_and_back(two, b"x" * 100_000))
+    assert max(took) >= 0.35  # 0.4 s for both
+    for gate in (one, two):
+        await gate.stop()
+    server.close()

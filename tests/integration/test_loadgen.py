@@ -185,3 +185,15 @@ def test_the_real_thing_with_slow_and_cut_clients(kafka, topic, nodes, tmp_path)
     assert r.code == 0, r.out + r.err
     assert r.report["clients"]["cut"] > 50
     assert r.verdict["told"] == 0 and r.verdict["delivered"] == r.verdict["expected"]
+
+
+def test_a_place_is_asked_for_before_each_connect(kafka, topic, nodes, tmp_path):
+    table = {"": {"topic": topic}}
+    nodes.worker(namespaces=table)
+    edges = [nodes.edge(namespaces=table) for _ in range(2)]
+    r = Runner(kafka, topic, tmp_path).run(
+        *(e.url for e in edges), place="true", clients=60, cut_percent=50, cut_every="500ms", duration="3s"
+    )
+    assert r.code == 0, r.out + r.err
+    asked = sum(e.metrics().total("fanfare_edge_endpoints_told_total") for e in edges)
+    assert asked == r.report["clients"]["connects"] > 60

@@ -13,7 +13,8 @@ import pytest
 from harness.region import Region
 from harness.util import REPO, wait_until
 
-LINES = re.findall(r"^ *ACL SETUSER (fanfare-\w+) (.*)$", (REPO / "docs/operations.md").read_text(), re.M)
+MANUAL = (REPO / "docs/operations.md").read_text()
+LINES = re.findall(r"^ *ACL SETUSER (fanfare-\w+) (.*)$", MANUAL, re.M)
 ADOPTIONS, RUNNING = "fanfare_worker_adoptions_total", "fanfare_worker_running_partitions"
 CHANNELS = [f"ch{i}" for i in range(200)]
 
@@ -137,3 +138,9 @@ def test_the_scripts_commands_are_allowed():
     used = {c.lower() for c in re.findall(r"redis\.call\('(\w+)'", scripts)}
     allowed = {right.partition("|")[0] for right in re.findall(r"\+([a-z|]+)", worker)}
     assert used - allowed == set()
+
+
+def test_one_user_for_both_has_the_rights_of_both():
+    allowed = {user: {w for w in rights.split() if w[0] == "+"} for user, rights in LINES}
+    (more,) = re.findall(r"the worker's line and `([^`]*)`", MANUAL)
+    assert set(more.split()) == allowed["fanfare-edge"] - allowed["fanfare-worker"]

@@ -32,9 +32,11 @@ def test_worker_carries_all_in_order(kafka, topics, topic, nodes, region):
             assert side == {b"last": b"%d" % last[0], b"fp": b"%d" % last[1]["fp"]}
     # A row is up to a beat old; that Kafka answers, the worker knows once a second.
     wait_until(
-        lambda: (region.beacon(0) or [0] * 6)[2:] == ["live", "1", *[str(region.last(0))] * 2],
+        lambda: (region.beacon(0) or [0] * 7)[2:6] == ["live", "1", *[str(region.last(0))] * 2],
         lambda: f"the beacon's row: {region.beacon(0)}",
     )
+    # An edge waits for news for two seconds; it has them if the end is younger.
+    wait_until(lambda: int(region.beacon(0)[6]) < 1300, lambda: f"the end's age: {region.beacon(0)}")
     status, _ = worker.get("/health/ready")
     assert status == 200
     m = worker.metrics()

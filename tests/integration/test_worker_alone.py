@@ -54,7 +54,7 @@ def test_rows_of_dead_workers_are_swept(nodes, topic, redis):
     second.wait_for(lambda: r.hlen("ff:beacon") == 6, "its own row and those of four partitions", 10)
     living = set(r.hkeys("ff:beacon")) - {dead}
     began = time.monotonic()
-    r.hset("ff:beacon", mapping={"p:leftOver:0": "1 x live 1 2 2", "z:unknown": "1", "w:slow": "1 0"})
+    r.hset("ff:beacon", mapping={"p:leftOver:0": "1 x live 1 2 2 0", "z:unknown": "1", "w:slow": "1 0"})
     second.wait_for(lambda: time.monotonic() - began > 45, "three quarters of a minute", 60)
     r.hset("ff:beacon", "w:slow", "2 0")
     second.wait_for(lambda: dead not in workers(), "the dead one's row is gone", 60)

@@ -151,13 +151,17 @@ def test_worker_says_what_is_missing(topics, topic, nodes, redis_server, kafka, 
     failing(["no Redis at", "redis_url"], redis_url="redis://127.0.0.1:1")
     evicting = redis_server(maxmemory_policy="allkeys-lru")
     failing(["maxmemory-policy noeviction"], redis=evicting)
+    replica = redis_server()
+    replica.client().replicaof("127.0.0.1", evicting.port)
+    failing(["is a replica", "set redis_url to the master"], redis=replica)
     failing(["no answer from Kafka"], kafka={"bootstrap.servers": "127.0.0.1:1"})
     secret = tmp_path / "secret"
     secret.write_text("hunter2\n")
     from_file = {"security.protocol_file": str(secret)}  # no such one: it must not be shown
     assert "hunter2" not in failing(["kafka.security.protocol: the file's content"], kafka=from_file)
     topic = topic + "-missing"
-    failing(["has no topic", "kafka-topics.sh --create"])
+    create = f"kafka-topics.sh --create --topic {topic} --partitions 16 --bootstrap-server {kafka.bootstrap}"
+    failing(["has no topic", create])
 
 
 def test_an_idle_worker_leaves_a_replica(redis, redis_server, topic, nodes):

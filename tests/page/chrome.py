@@ -38,6 +38,7 @@ class Page:
         self.socket = self.open_socket.enter_context(connect(url, max_size=None, proxy=None))
         self.ids = itertools.count(1)
         self.log = []
+        self.loads = 0
         for domain in ("Page", "Runtime", "Log"):
             self.call(f"{domain}.enable")
 
@@ -57,7 +58,9 @@ class Page:
 
     def note(self, message):
         params = message.get("params", {})
-        if message["method"] == "Runtime.exceptionThrown":
+        if message["method"] == "Page.loadEventFired":
+            self.loads += 1
+        elif message["method"] == "Runtime.exceptionThrown":
             details = params["exceptionDetails"]
             text = details.get("exception", {}).get("description", details["text"])
             self.log.append(f"exception: {text}")
@@ -88,6 +91,13 @@ class Page:
     def open(self, url):
         self.call("Page.navigate", url=url)
         self.wait("document.readyState === 'complete'")
+
+    def reload(self):
+        """Returns once the new document is loaded: Page.reload answers while the old one still stands."""
+        before = self.loads
+        self.call("Page.reload")
+        while self.loads == before:
+            self.note(json.loads(self.socket.recv(timeout=scaled(30))))
 
     def view(self, width, height, scheme="light", scale=1, motion="no-preference"):
         self.call(

@@ -217,11 +217,27 @@ def test_without_the_demo_says_so(page, demo):
     text = hidden.read_text()
     hidden.unlink()
     try:
-        page.call("Page.reload")
+        page.reload()
         page.wait("document.querySelector('#story')?.dataset.kind === 'bad'")
         assert "./dev demo" in page.text("#story-text")
     finally:
         hidden.write_text(text)
+
+
+def test_one_address_for_all_edges(page, demo):
+    """As behind a load balancer: the page connects to whoever served it, and nobody can kill an edge."""
+    told = demo[0].site / "demo.json"
+    text = told.read_text()
+    alone = json.loads(text) | {"edges": [{"name": "an edge", "url": "connection/websocket"}]}
+    told.write_text(json.dumps({k: v for k, v in alone.items() if k not in ("control", "token")}))
+    try:
+        page.reload()
+        page.wait(f"{RECEIVED} > 5")
+        assert page.text("#edge") == "edge-a" and page.text("#pill-text") == "Live"
+        assert page.js("document.querySelector('#kill').disabled")
+        assert_exact(page)
+    finally:
+        told.write_text(text)
 
 
 def test_screenshot_for_the_docs(page, tmp_path):

@@ -49,7 +49,7 @@ OWNERS = {
     # The event loop: whatever runs on one. Not base, which has no state.
     "ev.h": ["common/runtime/*", "common/io/*", "edge-node/*", "fanout-worker/*", "loadgen/*"],
     "zlib.h": [],
-    "curl/*": [],
+    "curl/*": ["common/io/http.c", "common/io/http_url.c"],
     "cmocka.h": ["tests/unit/*"],
 }
 # Tests may look at a library from outside, to compare ours with it.

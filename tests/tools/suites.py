@@ -33,11 +33,19 @@ SUITES = {
     "autobahn": ("script", ["tests/autobahn/run.sh"], 600),
     "model": ("script", ["tests/model/run.py"], 600),
     "chaos": ("pytest", ["tests/chaos/test_*.py"], 2700),
+    "cluster": ("pytest", ["tests/cluster/test_*.py"], 2700),
+    "deploy": ("pytest", ["tests/deploy/test_*.py"], 2400),
     "bench": ("script", ["tests/bench/ci.sh"], 900),
+    "k8s": ("pytest", ["tests/k8s/test_*.py"], 1800),
 }
-SHORT = "chaos"  # unless it is named (or --all or -k is given), only its rows marked `short`
+SHORT = ("chaos", "cluster", "deploy")  # unless named (or --all or -k is given), only tests marked `short`
+ROWS = ("chaos", "cluster")  # each test is a row of a table
 ROWS_HEAD = "fault, clients, records, missing/duplicate/disorder/told, resumed, longest pause"
+HOSTED = "cluster"  # in a network of its own
 TSAN_SUITES = ["unit", "integration"]
+LONGER = {"chaos": 240, "cluster": 240, "deploy": 900, "k8s": 900}  # seconds for a test; 120 elsewhere
+NAMED_ONLY = {"k8s"}  # it needs root, and fetches and builds for minutes first
+WHY_MAX = 500  # characters of a failure's message
 CI_ONLY = "bench"  # unless it is named: a machine that does other things beside gets other figures
 SLOWER = {"asan": 3, "tsan": 6}  # what a wait is multiplied by
 
@@ -47,16 +55,16 @@ class Count:
     passed: int = 0
     failed: int = 0
     skipped: int = 0
-    failures: list = field(default_factory=list)  # names
+    failures: list = field(default_factory=list)  # "test", or "test: why"
     reasons: list = field(default_factory=list)  # "test: why it was skipped"
 
     @property
     def total(self):
         return self.passed + self.failed + self.skipped
 
-    def fail(self, name):
+    def fail(self, name, why=""):
         self.failed += 1
-        self.failures.append(name)
+        self.failures.append(f"{name}: {why}" if why else name)
 
     def skip(self, name, why):
         self.skipped += 1
@@ -133,7 +141,7 @@ def run_ctest(suite, labels, opts):
 
 
 def run_rows(argv, opts):
-    """The chaos suite: it takes minutes, and says each row's line at once."""
+    """A suite that takes minutes: it says each row's line at once."""
     print(f"        {ROWS_HEAD}", flush=True)
     said = os.dup(1)
     try:
@@ -149,12 +157,14 @@ def run_pytest(suite, patterns, opts):
     paths = sorted({p for pattern in patterns for p in glob.glob(pattern, root_dir=REPO)} - apart)
     if not paths:
         return count
-    argv = [sys.executable, "-m", "pytest", "-c", f"{INTEGRATION}/pytest.ini", "-p", "no:cacheprovider"]
+    argv = [sys.executable, "tests/cluster/apart.py"] if suite == HOSTED else []
+    argv += [sys.executable, "-m", "pytest", "-c", f"{INTEGRATION}/pytest.ini", "-p", "no:cacheprovider"]
     argv += [f"--junitxml={report}", "--durations=8"]
-    seconds = 240 if suite == SHORT else 120  # one that hangs ends them all
+    each = LONGER.get(suite, 120)  # one test that hangs ends them all
+    seconds = 1200 if suite in ROWS and opts.long else each
     argv += ["-o", f"timeout={seconds * opts.scale}"] + (["-k", opts.k] if opts.k else [])
-    argv += ["-m", "short"] if suite == SHORT and not (opts.all or opts.k) else []
-    if suite == SHORT:
+    argv += ["-m", "short"] if suite in SHORT and not (opts.all or opts.k) else []
+    if suite in ROWS:
         code = run_rows([*argv, *paths], opts)
     else:
         code = run([*argv, *paths], opts.log, opts.timeout, opts.env)
@@ -167,8 +177,9 @@ def run_pytest(suite, patterns, opts):
         cases.setdefault(name, []).extend(case)
     for name, children in cases.items():
         skips = [c for c in children if c.tag == "skipped"]
-        if any(c.tag in ("failure", "error") for c in children):
-            count.fail(name)
+        wrong = [c.get("message", "") for c in children if c.tag in ("failure", "error")]
+        if wrong:
+            count.fail(name, " ".join(wrong[0].split())[:WHY_MAX])
         elif skips:
             count.skip(name, skips[0].get("message", ""))
         else:
@@ -213,7 +224,7 @@ def run_suite(suite, opts):
     (LOGS / f"{suite}.txt").unlink(missing_ok=True)
     began = time.monotonic()
     count = {"ctest": run_ctest, "pytest": run_pytest, "script": run_script}[kind](suite, where, opts)
-    counted = f"{suite}-all" if suite == SHORT and opts.all else suite
+    counted = f"{suite}-all" if suite in SHORT and opts.all else suite
     least = 0 if opts.k else read_minimum().get(counted, 0)
     if count.total < least:
         count.fail(f"{suite}: {count.total} tests, the committed minimum is {least} (tests/minimum.txt)")
@@ -227,7 +238,7 @@ def run_suite(suite, opts):
     if count.failed:
         lines = opts.log.read_text(errors="replace").splitlines() if opts.log.exists() else []
         print(f"        all of it in {opts.log.relative_to(REPO)}; it ends:")
-        print("\n".join("    | " + line for line in lines[-80:]), flush=True)
+        print("\n".join("    | " + line for line in lines[-60:]), flush=True)
     return count
 
 
@@ -249,38 +260,39 @@ def coverage(build):
 def chosen_by_default(preset):
     if preset == "tsan":
         return TSAN_SUITES
-    if preset == "debug" and os.environ.get("CI"):
-        return list(SUITES)
-    return [s for s in SUITES if s != CI_ONLY]
+    left = NAMED_ONLY if preset == "debug" and os.environ.get("CI") else NAMED_ONLY | {CI_ONLY}
+    return [s for s in SUITES if s not in left]
 
 
 def main():
     parser = argparse.ArgumentParser(prog="dev test", description="runs the test suites")
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=", ".join(SUITES))
     parser.add_argument("-k", metavar="EXPR", help="only tests whose name matches")
-    parser.add_argument("--short", action="store_true", help="chaos: the short selection, although named")
-    parser.add_argument("--all", action="store_true", help="chaos: every row, not only the short selection")
+    shorter = ", ".join(SHORT)
+    parser.add_argument("--short", action="store_true", help=f"{shorter}: its short form, although named")
+    parser.add_argument("--all", action="store_true", help=f"{shorter}: all of it")
+    parser.add_argument("--long", action="store_true", help="cluster: drills last as long as in the field")
     parser.add_argument("--mutants", action="store_true", help="chaos: break the code and see it caught")
     parser.add_argument("--list", action="store_true", help="name the suites and end")
     parser.add_argument("--preset", default="debug", help=argparse.SUPPRESS)
     parser.add_argument("--build-failed", action="store_true", help=argparse.SUPPRESS)
     opts = parser.parse_args()
-    opts.all = opts.all or (SHORT in opts.suites and not opts.short)
+    opts.all = opts.all or (not opts.short and not set(SHORT).isdisjoint(opts.suites))
     unknown = set(opts.suites) - set(SUITES)
     if unknown:
         parser.error(f"no such suite: {', '.join(sorted(unknown))} ({', '.join(SUITES)})")
     if opts.list:
         print("\n".join(SUITES))
         return 0
-    if opts.mutants and opts.suites != [SHORT]:
-        parser.error(f"--mutants is the {SHORT} suite's")
+    if opts.mutants and opts.suites != ["chaos"]:
+        parser.error("--mutants is the chaos suite's")
     if opts.mutants:
         argv = [sys.executable, "tests/chaos/mutants.py", *(["-k", opts.k] if opts.k else [])]
         return subprocess.run(argv, cwd=REPO, stdin=subprocess.DEVNULL).returncode
     LOGS.mkdir(parents=True, exist_ok=True)
     opts.build = os.environ["FANFARE_BUILD"]
     opts.scale = SLOWER.get(opts.preset, 1) * float(os.environ.get("FANFARE_TIMEOUT_SCALE", "1"))
-    opts.env = {"FANFARE_TIMEOUT_SCALE": str(opts.scale)}
+    opts.env = {"FANFARE_TIMEOUT_SCALE": str(opts.scale), "FANFARE_LONG": "yes" if opts.long else ""}
     chosen = opts.suites or chosen_by_default(opts.preset)
     if opts.preset == "debug":
         for old in Path(opts.build).rglob("*.gcda"):
@@ -288,14 +300,17 @@ def main():
     total = Count()
     if opts.build_failed:
         print("        FAILED: the build (its errors are above)")
-        total.fail("build")
+        total.fail("build", "its errors are above")
     for suite in chosen:
         count = run_suite(suite, opts)
         total.passed += count.passed
         total.failed += count.failed
         total.skipped += count.skipped
+        total.failures += [f"{suite}: {failure}" for failure in count.failures]
     if opts.preset == "debug":
         coverage(opts.build)
+    for failure in total.failures:  # again, for who reads only the end
+        print(f"FAILED: {failure}")
     print(total, flush=True)
     return 1 if total.failed or not total.total else 0
 

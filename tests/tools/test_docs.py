@@ -4,6 +4,7 @@
 import os
 import re
 import subprocess
+import sys
 
 import pytest
 
@@ -11,7 +12,7 @@ from harness.node import SANITIZER_ENV
 from harness.util import REPO, build_dir, scaled
 
 PROGRAMS = {"fanfare-edge": "edge-node", "fanfare-worker": "fanout-worker", "fanfare-loadgen": "loadgen"}
-FOLDERS = [".", "common", "docs", "docs/decisions", "docs/gen", "schemas"]
+FOLDERS = [".", "common", "docs", "docs/decisions", "docs/gen", "k8s", "schemas"]
 DOCUMENTS = sorted(p for folder in FOLDERS for p in (REPO / folder).glob("*.md"))
 
 
@@ -83,3 +84,16 @@ def test_metrics_that_are_watched_exist():
     lists = "".join((REPO / "docs" / "gen" / f"{p}.md").read_text() for p in PROGRAMS)
     told = set(re.findall(r"`((?:fanfare|process)_\w+)", OPERATIONS))
     assert len(told) > 20 and {m for m in told if f"`{m}" not in lists} == set()
+
+
+def test_the_demo_begins_alone():
+    """As README's reader runs it: with no path that a suite has set for it."""
+    done = subprocess.run(
+        [sys.executable, REPO / "docker" / "demo" / "demo.py", "--help"],
+        capture_output=True,
+        text=True,
+        env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
+        timeout=scaled(60),
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--check" in done.stdout

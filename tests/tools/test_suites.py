@@ -26,7 +26,8 @@ no IPv6 here
 def opts(tmp_path, monkeypatch):
     monkeypatch.setattr(suites, "LOGS", tmp_path)
     monkeypatch.setattr(suites, "REPO", tmp_path)
-    return types.SimpleNamespace(log=tmp_path / "log", timeout=60, env={}, k=None, scale=1, all=False)
+    known = {"timeout": 60, "env": {}, "k": None, "scale": 1, "all": False, "long": False}
+    return types.SimpleNamespace(log=tmp_path / "log", **known)
 
 
 def test_cmocka_counts_each_test():
@@ -86,17 +87,19 @@ def test_chaos_says_each_row_at_once(opts, tmp_path, capfd):
     assert capfd.readouterr().out.splitlines()[-2:] == [f"        {suites.ROWS_HEAD}", "a row"]
 
 
-def test_chaos_runs_its_short_selection_unless_told(opts, tmp_path):
+@pytest.mark.parametrize("suite", suites.SHORT)
+def test_a_short_selection_runs_unless_told(opts, tmp_path, monkeypatch, suite):
+    monkeypatch.setattr(suites, "HOSTED", None)
     ini = tmp_path / suites.INTEGRATION / "pytest.ini"
     ini.parent.mkdir(parents=True)
     ini.write_text("[pytest]\nmarkers = short\n")
     body = "import pytest\n@pytest.mark.short\ndef test_a(): pass\ndef test_b(): pass\n"
     (tmp_path / "test_it.py").write_text(body)
-    assert suites.run_pytest("chaos", ["test_it.py"], opts).total == 1
+    assert suites.run_pytest(suite, ["test_it.py"], opts).total == 1
     opts.all = True
-    assert suites.run_pytest("chaos", ["test_it.py"], opts).total == 2
+    assert suites.run_pytest(suite, ["test_it.py"], opts).total == 2
     opts.all, opts.k = False, "test"
-    assert suites.run_pytest("chaos", ["test_it.py"], opts).total == 2
+    assert suites.run_pytest(suite, ["test_it.py"], opts).total == 2
 
 
 @pytest.mark.parametrize(
@@ -132,6 +135,6 @@ def test_benches_run_in_ci_or_when_they_are_named(monkeypatch):
     monkeypatch.delenv("CI", raising=False)
     assert "bench" not in suites.chosen_by_default("debug")
     monkeypatch.setenv("CI", "true")
-    assert suites.chosen_by_default("debug") == list(suites.SUITES)
-    assert "bench" not in suites.chosen_by_default("asan")
+    assert suites.chosen_by_default("debug") == [s for s in suites.SUITES if s != "k8s"]
+    assert not {"bench", "k8s"} & set(suites.chosen_by_default("asan"))
     assert suites.chosen_by_default("tsan") == ["unit", "integration"]

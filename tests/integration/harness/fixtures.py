@@ -6,6 +6,8 @@ topics         Topics on it: create, produce, delete records …
 topic          the name of a new topic of 4 partitions, this test's own
 redis          the session's Redis, emptied before each test
 redis_server   a factory: a Redis of this test's own, redis_server(maxmemory="64mb")
+consul         a factory: a Consul agent of this test's own, consul(https=True, acl={…})
+probes         a factory of nodes that are nothing but coordination, probes("a"), at the agent probes.agent
 edges          starts edges on that Redis, without Kafka; the same answer at the end
 fake_log       a log in that Redis, written by hand (FakeLog): what an edge needs of a worker
 nodes          starts Workers and Edges; fails the test if one of them had an accident
@@ -16,13 +18,16 @@ fan            await fan(url or edge, …): a connected FanClient, closed at the
 import itertools
 import os
 import re
+import signal
 
 import pytest
 
 from .client import FanClient
+from .consul import Consul
 from .gate import Gate
 from .kafka import Broker
 from .node import Nodes
+from .probe import Probe
 from .redis import RedisServer
 from .stream import FakeLog
 from .topics import Topics
@@ -81,6 +86,35 @@ def redis_server(tmp_path):
     yield make
     for server in servers:
         server.remove()
+
+
+@pytest.fixture
+def consul(tmp_path):
+    agents = []
+
+    def make(start=True, **settings):
+        agents.append(Consul(tmp_path / f"consul-{len(agents)}", **settings))
+        return agents[-1].start() if start else agents[-1]
+
+    yield make
+    for agent in agents:
+        agent.kill()
+
+
+@pytest.fixture
+def probes(tmp_path, consul):
+    agent, started = consul(), []
+
+    def make(name):
+        started.append(Probe(name, agent, tmp_path).start())
+        return started[-1]
+
+    make.agent = agent
+    yield make
+    for probe in started:
+        if probe.is_running():
+            probe.signal(signal.SIGCONT)
+            assert probe.end() == 0, probe.log.read_text()
 
 
 @pytest.fixture

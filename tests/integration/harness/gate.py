@@ -3,7 +3,8 @@
 
 Connections are cut beneath both ends, newcomers are held off, the way leads elsewhere, goes slow or silent,
 or loses packets.
-Gate lives on an asyncio loop; Ways runs such a loop in a thread for tests that are plain functions.
+Gate lives on an asyncio loop; Ways runs such a loop in a thread for tests that are plain functions. Gates
+that share their wires are the ports of one link: what is slow or silent is so for all of them.
 """
 
 import asyncio
@@ -15,9 +16,10 @@ import threading
 import urllib.parse
 import zlib
 
-from .util import scaled
+from .util import HERE, scaled
 
 CHUNK = 65536
+PIECES = 64  # of one connection under way in one direction, each at most a CHUNK
 SO_ATTACH_FILTER, SO_DETACH_FILTER, SO_MEMINFO = 26, 27, 55  # linux/asm-generic/socket.h
 MEMINFO_DROPS = 8  # linux/sock_diag.h
 BPF_RANDOM = 2**32 - 0x1000 + 56  # SKF_AD_OFF + SKF_AD_RANDOM
@@ -40,28 +42,58 @@ def lose(sock, share):
     sock.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
 
 
-class Gate:
-    """A way to a server that the test opens, shuts and turns elsewhere. target: whatever has a .port."""
+class Wire:
+    """One direction of a way, for all its connections. A byte is under way for `delay` seconds, however many
+    follow it; no more than `rate` bytes a second get on (0: any number)."""
 
-    def __init__(self, target):
+    def __init__(self):
+        self.delay, self.rate = 0.0, 0
+        self.carried = 0  # bytes
+        self.flow = asyncio.Event()  # cleared: nothing arrives
+        self.flow.set()
+        self._free = 0.0  # when the next byte may get on
+
+    def piece(self):
+        return self.rate // 10 or CHUNK
+
+    async def get_on(self, size):
+        """When it arrives, if the wire isn't silent then."""
+        now = asyncio.get_running_loop().time()
+        if self.rate:
+            on = self._free = max(now, self._free) + size / self.rate
+            await asyncio.sleep(on - now)
+            now = on
+        return now + self.delay
+
+    async def arrive(self, due, size):
+        wait = due - asyncio.get_running_loop().time()
+        if wait > 0:
+            await asyncio.sleep(wait)
+        await self.flow.wait()
+        self.carried += size
+
+
+class Gate:
+    """A way to a server that the test opens, shuts and turns elsewhere. target: whatever has a .port (and a
+    .host, if it isn't here)."""
+
+    def __init__(self, target, host=HERE, wires=None):
         self.lead_to(target)
+        self.host = host  # where newcomers find it
         self.open = True
         self.taken = 0  # connections let through
-        self.delay = 0.0  # seconds that each piece is held back, each way
-        self.rate = 0  # bytes per second of each connection, each way; 0 = no limit
         self.loss = 0.0  # share of the packets lost, each way
-        self._there, self._back = asyncio.Event(), asyncio.Event()
-        self._there.set()
-        self._back.set()
+        self.there, self.back = wires or (Wire(), Wire())
         self._writers = set()
 
     def lead_to(self, target):
-        self.target = ("127.0.0.1", target.port)
+        self.target = (getattr(target, "host", HERE).address, target.port)
 
     async def start(self):
-        self.server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.server = await asyncio.start_server(self._serve, self.host.address, 0)
         self.port = self.server.sockets[0].getsockname()[1]
-        self.url = f"ws://127.0.0.1:{self.port}/connection/websocket"
+        self.address = f"{self.host.address}:{self.port}"
+        self.url = f"ws://{self.address}/connection/websocket"
         return self
 
     async def _serve(self, reader, writer):
@@ -75,7 +107,7 @@ class Gate:
 
     async def _lead(self, reader, writer):
         try:
-            await self._there.wait()
+            await self.there.flow.wait()
             if not self.open:
                 return
             target, begun = await self._choose(reader)
@@ -84,7 +116,7 @@ class Gate:
             there[1].write(begun)
             self._lose(writer, there[1])
             self.taken += 1
-            ways = (reader, there[1], self._there), (there[0], writer, self._back)
+            ways = (reader, there[1], self.there), (there[0], writer, self.back)
             await asyncio.gather(*(self._pump(*way) for way in ways))
         except (OSError, asyncio.IncompleteReadError):
             pass
@@ -109,28 +141,43 @@ class Gate:
             lost += struct.unpack("9I", info)[MEMINFO_DROPS]
         return lost
 
-    async def _pump(self, reader, writer, flow):
+    async def _pump(self, reader, writer, wire):
+        line = asyncio.Queue(PIECES)
         try:
-            while data := await reader.read(self.rate // 10 or CHUNK):
-                if self.delay:
-                    await asyncio.sleep(self.delay)
-                if self.rate:
-                    await asyncio.sleep(len(data) / self.rate)
-                await flow.wait()
-                writer.write(data)
-                await writer.drain()
-        except OSError:
+            async with asyncio.TaskGroup() as both:
+                both.create_task(self._take(reader, line, wire))
+                both.create_task(self._give(line, writer, wire))
+        except* OSError:
             pass
         finally:
             with contextlib.suppress(OSError, RuntimeError):
                 writer.close()
 
+    async def _take(self, reader, line, wire):
+        data = True
+        while data:  # the last one is the end, which travels as all do
+            data = await reader.read(wire.piece())
+            await line.put((await wire.get_on(len(data)), data))
+
+    async def _give(self, line, writer, wire):
+        while True:
+            due, data = await line.get()
+            await wire.arrive(due, len(data))
+            if not data:
+                return
+            writer.write(data)
+            await writer.drain()
+
+    def shape(self, delay, rate):
+        for wire in (self.there, self.back):
+            wire.delay, wire.rate = delay, rate
+
     def silence(self, silent=True, answers_only=False):
         """A network that swallows packets: connections stay, newcomers are accepted, nothing gets through
         any more. What was sent meanwhile arrives when it is over, as TCP's retransmissions would.
         answers_only: what goes to the server gets through."""
-        for flow in (self._back,) if answers_only else (self._there, self._back):
-            flow.clear() if silent else flow.set()
+        for wire in (self.back,) if answers_only else (self.there, self.back):
+            wire.flow.clear() if silent else wire.flow.set()
 
     def cut(self, stay_open=True):
         """Every connection is gone at once, without a close frame."""
@@ -170,8 +217,8 @@ class Way:
 
     def __init__(self, ways, gate):
         self._ways, self.gate = ways, gate
-        self.port = gate.port
-        self.url = f"redis://127.0.0.1:{gate.port}"  # what a node is given as its Redis
+        self.port, self.host = gate.port, gate.host
+        self.url = f"redis://{gate.address}"  # what a node is given as its Redis
         self.ws_url = gate.url
 
     @property
@@ -179,7 +226,7 @@ class Way:
         return self.gate.taken
 
     def shape(self, delay=0.0, rate=0, loss=0.0):
-        self.gate.delay, self.gate.rate = delay, rate
+        self._ways.call(self.gate.shape, delay, rate)
         self._ways.call(self.gate.set_loss, loss)
 
     def lost(self):
@@ -216,9 +263,9 @@ class Ways:
 
         return self.run(now())
 
-    def open(self, target):
+    def open(self, target, host=HERE, wires=None):
         async def make():
-            return await Gate(target).start()
+            return await Gate(target, host, wires).start()
 
         self._opened.append(self.run(make()))
         return Way(self, self._opened[-1])

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real Apache Kafka broker (KRaft, one combined node) on loopback, for tests, demo and bench.
+"""A real Apache Kafka broker (KRaft, one combined node), for tests, demo and bench.
 
 The jars come from the Maven repository by ../kafka/pom.xml into the cache; a class-data archive
 beside them halves the start. Data is throw-away. Standard library only; also a command:
@@ -21,10 +21,10 @@ import sys
 import time
 
 if __package__:
-    from .util import Process, cache_dir, free_port, locked, need_program, port_open
+    from .util import HERE, Process, cache_dir, free_port, locked, need_program, port_open
 else:
     sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
-    from harness.util import Process, cache_dir, free_port, locked, need_program, port_open
+    from harness.util import HERE, Process, cache_dir, free_port, locked, need_program, port_open
 
 POM = pathlib.Path(__file__).resolve().parents[1] / "kafka" / "pom.xml"
 JVM_QUICK = ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto"]
@@ -44,11 +44,11 @@ SETTINGS = """\
 process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:{ctl}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{ctl}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{ctl}
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://127.0.0.1:{ctl}{bound}
+advertised.listeners=PLAINTEXT://{host}:{port},CONTROLLER://127.0.0.1:{ctl}{told}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{names}
 log.dirs={dir}/data
 num.partitions=3
 auto.create.topics.enable=false
@@ -117,18 +117,26 @@ def cluster_id():
 class Broker:
     """One broker; start() returns when it answers. Ports are fixed for its life, so it can restart."""
 
-    def __init__(self, directory, port=0, opts=None):
+    def __init__(self, directory, port=0, opts=None, host=HERE):
         self.dir = pathlib.Path(directory).absolute()
-        self.port = port or free_port()
+        self.port, self.host = port or free_port(), host
+        self.ways = {}  # name: (port of one more listener, the "host:port" that its clients are told)
         self.home = fetch()
         if opts is None:
             opts = [f"-XX:SharedArchiveFile={archive(self.home)}"]
         self.opts = opts
-        self.bootstrap = f"127.0.0.1:{self.port}"
+        self.bootstrap = f"{host.address}:{self.port}"
         self.process = None
 
     def settings(self):
-        return SETTINGS.format(port=self.port, ctl=free_port(), dir=self.dir)
+        bound = [f",{name}://{self.host.address}:{port}" for name, (port, _) in self.ways.items()]
+        more = {
+            "bound": "".join(bound),
+            "told": "".join(f",{name}://{told}" for name, (_, told) in self.ways.items()),
+            "names": "".join(f",{name}:PLAINTEXT" for name in self.ways),
+        }
+        known = {"host": self.host.address, "port": self.port, "ctl": free_port(), "dir": self.dir}
+        return SETTINGS.format(**known, **more)
 
     def format_args(self):
         return ["--standalone", f"--cluster-id={cluster_id()}"]
@@ -155,11 +163,12 @@ class Broker:
         argv = java(
             self.home, "kafka.Kafka", self.dir / "server.properties", opts=[*opts, *self.opts]
         )
-        self.process = Process("kafka", argv, self.dir / "kafka.log", cwd=self.dir)
+        self.process = Process("kafka", argv, self.dir / "kafka.log", cwd=self.dir, host=self.host)
         self.process.spawn()
 
     def wait_open(self, timeout=60):
-        self.process.wait_for(lambda: port_open(self.port), "the client port opens", timeout)
+        there = self.host.address
+        self.process.wait_for(lambda: port_open(self.port, there), "the client port opens", timeout)
         return self
 
     def stop(self, timeout=10):

@@ -6,6 +6,7 @@ line. accidents() is what every test ends with: a sanitizer's report, a failed a
 an exit nobody asked for fails the test that ran the node, even if all it asserted was fine.
 """
 
+import http.client
 import itertools
 import json
 import pathlib
@@ -15,7 +16,7 @@ import time
 import urllib.error
 import urllib.request
 
-from .util import REPO, Process, build_dir, scaled, tail
+from .util import HERE, REPO, Process, build_dir, scaled, tail
 
 ACCIDENT = re.compile(
     r"Assertion .* failed|\bmust\b.*\bfail|\bevent=must|ERROR: (Address|Leak|Thread|Memory)Sanitizer"
@@ -63,16 +64,19 @@ class Metrics(dict):
 
 
 class Node(Process):
-    """binary: path below the build directory. config: a dict, written as the node's JSON file."""
+    """binary: path below the build directory. config: a dict, written as the node's JSON file; `host` in it
+    is where the node runs (here)."""
 
     binary = ""
-    defaults = {}
+    listens = ()  # its addresses: a free port of its host each
 
     def __init__(self, config, directory, name=None, args=(), env=None, build=None):
         name = name or f"{pathlib.Path(self.binary).name}-{next(_serial)}"
         self.dir = pathlib.Path(directory)
         self.dir.mkdir(parents=True, exist_ok=True)
-        self.config = {**self.defaults, **config}
+        config = {"host": HERE} | config
+        host = config.pop("host")
+        self.config = dict.fromkeys(self.listens, f"{host.address}:0") | config
         self.config_path = self.dir / f"{name}.json"
         self.args = list(args)
         self.ready = {}
@@ -80,7 +84,8 @@ class Node(Process):
         self._log_at = 0
         program = pathlib.Path(build or build_dir()) / self.binary
         argv = [program, "--config", self.config_path, *self.args]
-        super().__init__(name, argv, self.dir / f"{name}.log", {**SANITIZER_ENV, **(env or {})})
+        log = self.dir / f"{name}.log"
+        super().__init__(name, argv, log, {**SANITIZER_ENV, **(env or {})}, host=host)
 
     def launch(self):
         """Starts without waiting for readiness; start() is what most want."""
@@ -120,11 +125,12 @@ class Node(Process):
     def admin(self):
         return self.ready.get("admin", "")
 
-    def get(self, path, port=None, timeout=5):
-        """(status, body) of a GET; port: None = the admin listener, or "host:port"."""
+    def get(self, path, port=None, timeout=5, method="GET", headers=()):
+        """(status, body) of a request; port: None = the admin listener, or "host:port"."""
         url = f"http://{port or self.admin}{path}"
+        request = urllib.request.Request(url, method=method, headers=dict(headers))
         try:
-            with urllib.request.urlopen(url, timeout=scaled(timeout)) as r:
+            with urllib.request.urlopen(request, timeout=scaled(timeout)) as r:
                 return r.status, r.read().decode()
         except urllib.error.HTTPError as e:
             return e.code, e.read().decode()
@@ -190,20 +196,31 @@ class Node(Process):
 
 class Worker(Node):
     binary = "fanout-worker/fanfare-worker"
-    defaults = {"admin_listen": "127.0.0.1:0"}
+    listens = ("admin_listen",)
 
 
 class Edge(Node):
     binary = "edge-node/fanfare-edge"
-    defaults = {"listen": "127.0.0.1:0", "admin_listen": "127.0.0.1:0"}
+    listens = ("listen", "admin_listen")
 
     @property
     def address(self):
-        return self.ready["listen"]
+        return self.ready.get("listen") or self.config["listen"]
 
     @property
     def port(self):
         return int(self.address.rpartition(":")[2])
+
+    def upgrade(self, path="/connection/websocket", headers=()):
+        """The status of a request to upgrade that is refused."""
+        head = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
+        head |= {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="} | dict(headers)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=scaled(5))
+        connection.request("GET", path, headers=head)
+        try:
+            return connection.getresponse().status
+        finally:
+            connection.close()
 
     @property
     def url(self):

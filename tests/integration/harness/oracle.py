@@ -11,7 +11,7 @@ import json
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from confluent_kafka import Consumer, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, TopicPartition
 
 from .util import scaled, wait_until
 
@@ -51,6 +51,23 @@ class Verdict:
         assert not bad, f"of {self.expected} records: {said}"
 
 
+LEADERLESS = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+
+
+def ends_of(consumer, tp, timeout):
+    """(low, high) of a partition; just after an election the client may still ask who led before."""
+
+    def ask():
+        try:
+            return consumer.get_watermark_offsets(tp, timeout=scaled(timeout))
+        except KafkaException as error:
+            if error.args[0].code() in LEADERLESS:
+                return None
+            raise
+
+    return wait_until(ask, f"{tp.topic} {tp.partition} has a leader", timeout)
+
+
 def read_topic(bootstrap, topic, timeout=30, keys=None):
     """Every record of a topic (or those with one of these keys) from its beginning up to the ends seen at
     the start of the call."""
@@ -68,7 +85,7 @@ def read_topic(bootstrap, topic, timeout=30, keys=None):
         parts = [TopicPartition(topic, p) for p in sorted(meta.partitions)]
         ends, open_parts = {}, []
         for tp in parts:
-            low, high = consumer.get_watermark_offsets(tp, timeout=scaled(timeout))
+            low, high = ends_of(consumer, tp, timeout)
             ends[tp.partition] = high
             tp.offset = low
             if high > low:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A real redis-server on a free loopback port, in memory only.
+"""A real redis-server on a free port, in memory only.
 
 start() again after stop() or kill() comes back empty on the same port: the loss that a worker must
 heal. Invariant: one instance belongs to one RedisServer and dies with it.
@@ -10,32 +10,34 @@ import shutil
 
 import redis
 
-from .util import Process, free_port, need_program
+from .util import HERE, Process, free_port, need_program
 
 
 class RedisServer:
-    def __init__(self, directory, port=0, password=None, env=None, **settings):
+    def __init__(self, directory, port=0, password=None, env=None, host=HERE, **settings):
         """settings: any option of redis.conf, with _ for - (maxmemory="64mb")."""
         self.dir = pathlib.Path(directory)
         self.dir.mkdir(parents=True, exist_ok=True)
         self.port = port or free_port()
-        self.password, self.env = password, env
+        self.password, self.env, self.host = password, env, host
         self.settings = {"save": "", "appendonly": "no", "maxmemory_policy": "noeviction"}
+        self.settings["protected_mode"] = "no"  # else it serves loopback only
         self.settings |= settings
-        self.url = f"redis://127.0.0.1:{self.port}"
+        self.url = f"redis://{host.address}:{self.port}"
         self.process = None
         self.was_loading = False  # it has answered LOADING since it was started
         self._client = None
 
     def start(self):
         self.was_loading = False
-        argv = [need_program("redis-server"), "--port", self.port, "--bind", "127.0.0.1"]
+        argv = [need_program("redis-server"), "--port", self.port, "--bind", self.host.address]
         argv += ["--dir", self.dir]
         for name, value in self.settings.items():
             argv += ["--" + name.replace("_", "-"), value]
         if self.password:
             argv += ["--requirepass", self.password]
-        self.process = Process(f"redis:{self.port}", argv, self.dir / "redis.log", self.env)
+        name, log = f"redis:{self.port}", self.dir / "redis.log"
+        self.process = Process(name, argv, log, self.env, host=self.host)
         self.process.spawn()
         self.process.wait_for(self._answers, "it answers PING", 20)
         return self
@@ -52,7 +54,8 @@ class RedisServer:
     def client(self):
         """redis-py, bytes in and out."""
         if self._client is None:
-            self._client = redis.Redis("127.0.0.1", self.port, password=self.password, protocol=2)
+            where = {"host": self.host.address, "port": self.port}
+            self._client = redis.Redis(**where, password=self.password, protocol=2)
         return self._client
 
     def flush(self):

@@ -96,7 +96,7 @@ class FakeLog:
         self._beats += 1
         rows = {"w:fake": f"{self._beats} {self.partitions}"}
         for p in range(self.partitions):
-            text = f"{self._beats} fake live {self.low[p]} {self.last[p]} {self.last[p]}"
+            text = f"{self._beats} fake live {self.low[p]} {self.last[p]} {self.last[p]} 0"
             rows[f"p:{self.log}:{p}"] = text
         client.hset("ff:beacon", mapping=rows)
 

@@ -52,6 +52,16 @@ def locked(path):
         yield
 
 
+class Place:
+    """Where servers run: its address, and what a command begins with that is to run there."""
+
+    def __init__(self, address, enter=()):
+        self.address, self.enter = address, enter
+
+
+HERE = Place("127.0.0.1")
+
+
 def free_port():
     """A loopback port nobody listens on now. Use port 0 where the server can tell what it got."""
     with socket.socket() as s:
@@ -106,9 +116,9 @@ def need_program(name):
 class Process:
     """A child with its output in a file. Ends with its parent's stop(), by SIGTERM, then SIGKILL."""
 
-    def __init__(self, name, argv, log, env=None, cwd=None):
-        self.name = name
-        self.argv = [str(a) for a in argv]
+    def __init__(self, name, argv, log, env=None, cwd=None, host=HERE):
+        self.name, self.host = name, host
+        self.argv = [str(a) for a in (*host.enter, *argv)]
         self.log = pathlib.Path(log)
         self.env = {**os.environ, **(env or {})}
         self.cwd = cwd
