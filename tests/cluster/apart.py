@@ -39,9 +39,14 @@ def refusal():
     return said if done.returncode else ""
 
 
-def main():
+def fetch():
+    """What the network outside is needed for; on a machine that has nothing yet it may take minutes."""
     kafka.archive(kafka.fetch())
     consul.fetch()
+
+
+def main():
+    fetch()
     why, argv = refusal(), sys.argv[1:]
     if why:
         os.environ["FANFARE_NO_HOSTS"] = f"no network namespaces here: {why}"

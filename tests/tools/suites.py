@@ -26,7 +26,7 @@ APART = {"sdk": f"{INTEGRATION}/test_sdk*.py", "page": f"{INTEGRATION}/test_page
 SUITES = {
     "unit": ("ctest", ["unit"], 300),
     "fuzz": ("ctest", ["fuzz"], 300),
-    "house": ("pytest", ["tests/tools/test_*.py"], 300),
+    "house": ("pytest", ["tests/tools/test_*.py"], 900),
     "integration": ("pytest", [f"{INTEGRATION}/test_*.py"], 1500),
     "sdk": ("pytest", [APART["sdk"], "tests/sdk"], 600),
     "page": ("pytest", [APART["page"], "tests/page"], 600),

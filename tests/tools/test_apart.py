@@ -36,16 +36,20 @@ def test_a_refusal_says_why(monkeypatch):
     assert "no-such-program" in apart.refusal()
 
 
+@pytest.mark.timeout(600)  # it may be the first one here that wants Kafka
 def test_killed_it_takes_all_with_it():
     why = apart.refusal()
     if why:
         pytest.skip(f"no network namespaces here: {why}")
+    apart.fetch()
     nap = f"setsid sleep {NAPS} & ip link add site type bridge && unshare --net sleep {NAPS} & wait"
     argv = [sys.executable, REPO / "tests" / "cluster" / "apart.py", "sh", "-c", nap]
     with subprocess.Popen(argv, stdin=subprocess.DEVNULL) as popen:
-        wait_until(lambda: len(nappers()) == 2, "both are there", 30)
-        assert not pathlib.Path("/sys/class/net/site").exists()
-        popen.kill()
+        try:
+            wait_until(lambda: len(nappers()) == 2, "both are there", 30)
+            assert not pathlib.Path("/sys/class/net/site").exists()
+        finally:
+            popen.kill()
     wait_until(lambda: not nappers(), "nobody is left", 10)
 
 
