@@ -18,6 +18,7 @@ from harness.client import FanClient, FanError
 from harness.gate import Gate, Wire
 from harness.node import Edge, Metrics, Nodes, log_fields
 from harness.oracle import by_channel, compare, read_topic
+from harness.stalls import Stalls, most
 from harness.util import WaitError, wait_until
 
 
@@ -302,3 +303,22 @@ async def test_gates_of_one_link():
     for gate in (one, two):
         await gate.stop()
     server.close()
+
+
+def test_stalls_of_a_stretch():
+    late = [(10.0, 1.0), (11.5, 0.5), (30.0, 2.0)]
+    assert most([], 5) == 0 and most(late[:2], 5) == 1.5
+    assert most(late, 5) == 2  # the two others are another stretch's
+    assert most(late[:2], 2) == 1  # of the first one's second, half is in it
+    assert most(late, 0.3) == pytest.approx(0.3)  # no more than the stretch
+
+
+def test_a_thread_that_has_not_woken_is_late():
+    stalls = Stalls()
+    cpu = min(stalls.late)
+    stalls._wake(cpu)
+    stalls._beat[cpu] -= 3
+    assert stalls.within(60) > 2.9 and stalls.within(1) == 1
+    stalls._wake(cpu)
+    stalls.stop()
+    assert stalls.within(60) > 2.9
