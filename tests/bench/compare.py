@@ -2,8 +2,10 @@
 """Figures of this run beside those of another: what `--compare` prints and judges.
 
 Judged are figures that don't depend on the machine's speed (ratios and instruction counts): one fails if
-all of its 95 % interval is more than WORSE times the old median. Of a run with few pairs that is the
-whole spread, so noise doesn't fail it, and what got that much slower does. Absolute times are shown only.
+all of its 95 % interval is more than WORSE times the old median, and beyond the old interval. Of a run with
+few pairs the interval is the whole spread. Where ratios of single pairs differ by more than WORSE all the
+time (two p99 of short runs), all of a few are beyond it now and then by chance; the old interval says how
+well the old median is known. Absolute times are shown only.
 """
 
 import json
@@ -29,9 +31,12 @@ def change(before, value, at_least):
 
 
 def is_worse(before, figure):
+    """before: the old figure as JSON."""
     low, high = median_interval(figure.values)
     best = high if figure.at_least else low
-    return figure.is_relative and change(before, best, figure.at_least) > WORSE
+    worst = before["interval"][0 if figure.at_least else 1]
+    times = change(before["value"], best, figure.at_least)
+    return figure.is_relative and times > WORSE and change(worst, best, figure.at_least) > 1
 
 
 def compare(old_path, figures):
@@ -42,10 +47,11 @@ def compare(old_path, figures):
         if not before:
             print(f"{figure.bench:<9} {figure.name:<52} new")
             continue
-        before, verdict = before["value"], ""
+        verdict = ""
         if is_worse(before, figure):
             verdict = f"WORSE than {WORSE} times the old one"
             worse.append(figure)
+        before = before["value"]
         print(
             f"{figure.bench:<9} {figure.name:<52} {before:>9.4g} → {figure.value:<9.4g}"
             f" {figure.unit:<6} {change(before, figure.value, figure.at_least):5.2f} times {verdict}"

@@ -117,7 +117,7 @@ def growth(key, title, of_each, reach=None):
 
 
 def run(options, directory):
-    times, seconds = (3, 1) if options.quick else (15, 2)
+    times, seconds = (5, 1) if options.quick else (15, 2)
     paced = {FLEETS[0]: [], FLEETS[-1]: []}
     with contextlib.ExitStack() as stack:
         edges = [Edges(n, stack, directory / str(n)) for n in FLEETS]

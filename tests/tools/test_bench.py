@@ -71,6 +71,15 @@ def test_one_good_run_of_a_few_is_no_worse(tmp_path):
     assert compare.compare(old, [figure([1.26, 1.4, 1.5])])
 
 
+def test_an_old_median_is_known_no_better_than_its_interval(tmp_path):
+    old = old_file(tmp_path, figure([0.5, 0.9, 1.0, 1.1, 3.0]))
+    assert compare.compare(old, [figure([1.5, 2.0, 2.9])]) == []
+    assert compare.compare(old, [figure([3.1, 4.0, 9.0])])
+    rate = old_file(tmp_path, figure([400, 1000, 1100], at_least=True))
+    assert compare.compare(rate, [figure([500, 600], at_least=True)]) == []
+    assert compare.compare(rate, [figure([300, 390], at_least=True)])
+
+
 def test_absolute_time_is_shown_but_never_fails(tmp_path, capsys):
     old = old_file(tmp_path, figure([1.0], unit="ms"))
     assert compare.compare(old, [figure([9.0], unit="ms")]) == []
