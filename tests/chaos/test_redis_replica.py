@@ -4,6 +4,7 @@ are on an edge that reads from the master, so cursors that are ahead of a replic
 
 import contextlib
 import signal
+import time
 
 import pytest
 import redis as redis_py
@@ -13,6 +14,7 @@ from harness.region import Region
 from harness.sentinel import RedisSet
 from harness.util import wait_until
 
+LEFT_AFTER = 3  # seconds: an edge leaves a replica that lags for longer
 READS = "fanfare_edge_reads_replica"
 
 
@@ -73,13 +75,17 @@ def test_replica_lags(storm, pair):
         def behind():
             return sum(here.last(p) - there.last(p) for p in range(4))
 
+        lagged = []
         for _ in range(3):
+            began = time.monotonic()
             way.silence()
             wait_until(lambda: behind() > 300, "it lags by more than a second", 20)
             way.silence(False)
             wait_until(lambda: behind() < 50, "it has caught up", 20)
+            lagged.append(time.monotonic() - began)
             storm.wait_more(1000)
-        assert not edge.event("replica_left")
+        # A machine that stands still in the middle of it makes it last longer.
+        assert not edge.event("replica_left") or max(lagged) >= LEFT_AFTER
 
 
 def test_replica_is_cut_from_its_master(storm, pair):
