@@ -26,6 +26,8 @@ OUTSIDE = ["9.*", "12.*", "13.*"]
 BAD_CLOSE = {"FAILED", "WRONG CODE", "UNCLEAN"}
 PARALLEL = 4
 BOUND = 300  # seconds for all
+SLICES = 10  # of a case's delay
+WAITS = {"openHandshakeTimeout": 30, "closeHandshakeTimeout": 10, "serverConnectionDropTimeout": 10}
 
 
 class Spec(dict):
@@ -52,12 +54,19 @@ class CaseProtocol(ab_twisted.WebSocketClientProtocol):
     def enableWirelog(self, on):
         self.createWirelog = on
 
-    def _while_open(self, delay, action):
+    def _while_open(self, delay, action, left=SLICES):
+        """In slices, between which the reactor reads: when the machine has stood still for longer than the
+        whole delay, what came meanwhile is heard before the case acts."""
+
         def act():
-            if self.state != ab_protocol.WebSocketProtocol.STATE_CLOSED:
+            if self.state == ab_protocol.WebSocketProtocol.STATE_CLOSED:
+                return
+            if left > 1:
+                self._while_open(delay, action, left - 1)
+            else:
                 action()
 
-        reactor.callLater(delay, act)
+        reactor.callLater(delay / SLICES, act)
 
     def continueLater(self, delay, action, tag=None):
         self._while_open(delay, action)
@@ -117,7 +126,7 @@ class CaseFactory(ab_twisted.WebSocketClientFactory):
     def __init__(self, run, number):
         super().__init__(run.url)
         self.run, self.number, self.logFrames = run, number, True
-        self.setProtocolOptions(failByDrop=False)
+        self.setProtocolOptions(failByDrop=False, **WAITS)  # its own waits are of a second
 
     def buildProtocol(self, addr):
         p = CaseProtocol(self.number, self.run.cases.CasesById[self.number])
