@@ -26,7 +26,7 @@ def test_soak_of_half_a_minute(storm, ways, tmp_path):
 
 
 @pytest.mark.short
-@pytest.mark.timeout(600)  # the first time it builds three programs
+@pytest.mark.timeout(1000)  # the first time it builds three programs
 def test_a_mutant_is_caught(kafka, monkeypatch):
     monkeypatch.setenv("FANFARE_TEST_KAFKA", kafka.bootstrap)
     (mutant,) = [m for m in mutants.all_mutants() if m.name == "plog-covers-all"]
