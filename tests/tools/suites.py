@@ -35,7 +35,7 @@ SUITES = {
     "chaos": ("pytest", ["tests/chaos/test_*.py"], 2700),
     "cluster": ("pytest", ["tests/cluster/test_*.py"], 2700),
     "deploy": ("pytest", ["tests/deploy/test_*.py"], 2400),
-    "bench": ("script", ["tests/bench/ci.sh"], 900),
+    "bench": ("script", ["tests/bench/ci.sh"], 1800),
     "k8s": ("pytest", ["tests/k8s/test_*.py"], 1800),
 }
 SHORT = ("chaos", "cluster", "deploy")  # unless named (or --all or -k is given), only tests marked `short`
