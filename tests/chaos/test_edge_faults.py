@@ -79,7 +79,7 @@ def test_edge_cut_from_redis(storm, ways, plog, records, what):
         way.cut(stay_open=False)
         entries = worker.metrics().total("fanfare_worker_entries_total")
         worker.wait_metric("fanfare_worker_entries_total", entries + records, 30)
-        assert one.events("redis_down")
+        storm.wait_event(one, "redis_down")
         way.cut(stay_open=True)
         one.wait_metric("fanfare_edge_redis_up", 1, 20)
         storm.wait_more(2000)
