@@ -127,6 +127,26 @@ static inline void rig_run(struct rig *r, uint64_t ms)
         ev_run(r->loop, EVRUN_ONCE);
 }
 
+/* Runs feed's loop until it is so. */
+#define rig_wait(r, is_so)                                              \
+    do {                                                                \
+        for (uint64_t till_ms = clock_mono_ms() + WAIT_MS; !(is_so);) { \
+            if (clock_mono_ms() > till_ms)                              \
+                fail_msg("waited %d ms for it: %s", WAIT_MS, #is_so);   \
+            ev_run((r)->loop, EVRUN_ONCE);                              \
+        }                                                               \
+    } while (0)
+
+/* So long, and until what stands in the beacon now was read: that is every 300 ms, if the machine
+ * doesn't stand still. */
+static inline void rig_read_beacon(struct rig *r, uint64_t ms)
+{
+    uint64_t since = clock_mono_ms();
+
+    rig_run(r, ms);
+    rig_wait(r, r->feed->beacon_before_ms > since);
+}
+
 static inline const struct topic_view *rig_view(struct rig *r, const char *log)
 {
     uint64_t end = clock_mono_ms() + WAIT_MS;

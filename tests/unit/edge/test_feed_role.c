@@ -40,7 +40,7 @@ static void beats(int first, int count)
         assert_non_null(redis_sync_cmd(r.redis, 4,
                                        (struct slice[]){SLICE("HSET"), SLICE("ff:beacon"),
                                                         SLICE("p:" LOG ":0"), slice_of(value)}));
-        rig_run(&r, 400); /* it is read every 300 ms */
+        rig_read_beacon(&r, 400);
     }
 }
 
@@ -104,9 +104,9 @@ static void a_refused_want_tells_of_a_replica(void **state)
     (void)snprintf(text, sizeof(text), "HSET ff:shards version 1 s:two redis://localhost:%d",
                    server.port);
     rig_cmd(&r, text);
-    rig_run(&r, 1300); /* it is read each second */
-    assert_ptr_not_equal(p->store, r.feed->home);
+    rig_wait(&r, p->store != r.feed->home); /* it is read each second */
     beats(1, 3);
+    rig_wait(&r, feed_link_is_up(&p->store->history));
     id = redis_client_id(p->store->history.conn);
     demote();
     feed_deep_start(r.feed, p, 10);
