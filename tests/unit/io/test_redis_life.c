@@ -37,7 +37,7 @@ static void the_oldest_command_may_take_only_reply_ms(void **state)
     struct client cl;
 
     (void)state;
-    client_begin(&cl, &(struct redis_opts){.url = server.url, .reply_ms = 100});
+    client_begin(&cl, &(struct redis_opts){.url = server.url, .reply_ms = 2500});
     run_until(&cl, &cl.up, 1);
     assert_string_equal(ask(&cl, "PING"), "+PONG");
     redis_cmd_text(cl.conn, note_reply, &cl, with_key("BLPOP", "0"));
