@@ -58,16 +58,16 @@ static void lookups_are_bounded(void **state)
     memset(name, 'n', sizeof(name) - 1);
     name[sizeof(name) - 1] = '\0';
     assert_null(resolve_start(a.cl.loop, name, on_answer, &a));
-    /* One that was answered has its place until the loop hears of it, and the one that was
-     * cancelled may have its own still. */
+    /* One that was answered has its place until the loop hears of it. It is the first test: the
+     * threads of others may be there for a while yet, with theirs. */
     while (started < RESOLVE_MAX && resolve_start(a.cl.loop, "localhost", on_answer, &a))
         started++;
-    assert_in_range(started, RESOLVE_EACH - 1, RESOLVE_EACH);
+    assert_int_equal(started, RESOLVE_EACH);
     while (started < RESOLVE_MAX && resolve_start(a.cl.loop, "LOCALHOST", on_answer, &a))
         started++;
     while (started < RESOLVE_MAX && resolve_start(a.cl.loop, "127.0.0.1", on_answer, &a))
         started++;
-    assert_in_range(started, RESOLVE_MAX - 1, RESOLVE_MAX);
+    assert_int_equal(started, RESOLVE_MAX);
     assert_null(resolve_start(a.cl.loop, "127.0.0.1", on_answer, &a));
     run_until(&a.cl, &a.calls, started);
     ev_loop_destroy(a.cl.loop);
@@ -103,9 +103,9 @@ static void a_connection_takes_a_name(void **state)
 int main(void)
 {
     const struct CMUnitTest list[] = {
+        TEST(lookups_are_bounded),
         TEST(a_name_is_answered_from_the_loop),
         TEST(what_was_cancelled_is_not_told),
-        TEST(lookups_are_bounded),
         TEST(a_connection_takes_a_name),
     };
 
