@@ -56,8 +56,8 @@ static void one_that_touches_the_end_has_its_grace(void **state)
 {
     (void)state;
     begin();
-    assert_int_equal(publish("a", 900, "1000", "500"), 1);
-    assert_int_equal(publish("b", 900, "60000", "500"), 0);
+    assert_int_equal(publish("a", 900, "10000", "5000"), 1);
+    assert_int_equal(publish("b", 900, "60000", "5000"), 0);
     assert_int_equal(redis_len(cmd("KEYS", "a")), 1);
     assert_int_equal(redis_str(cmd("GET", "b")).n, 4);
     redis_sync_close(redis);
@@ -67,10 +67,10 @@ static void a_later_one_outlives_an_earlier_ones_time(void **state)
 {
     (void)state;
     begin();
-    assert_int_equal(publish("a", 100, "20", "500"), 1);
+    assert_int_equal(publish("a", 100, "400", "500"), 1);
     assert_int_equal(publish("a", 200, "60000", "500"), 1);
     assert_int_equal(redis_int(cmd("GET", KEY_SEGS_SUM)), 301 + 401);
-    poll(NULL, 0, 40);
+    poll(NULL, 0, 420);
     assert_int_equal(publish("b", 100, "60000", "500"), 1);
     assert_int_equal(redis_str(cmd("GET", "a")).n, 200);
     assert_int_equal(redis_int(cmd("GET", KEY_SEGS_SUM)), 401 + 301);
