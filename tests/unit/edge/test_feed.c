@@ -5,6 +5,8 @@
  *
  * length: each test is one story between the two, told with the same few steps.
  */
+#include <sched.h>
+
 #include "common/base/segment.h"
 
 #include "tests/unit/edge/feed_rig.h"
@@ -353,8 +355,9 @@ struct moments {
 static void meet(struct moments *m, int who, int round)
 {
     atomic_store(&m->ready[who], round);
-    while (atomic_load(&m->ready[!who]) < round)
-        ;
+    for (unsigned spins = 1; atomic_load(&m->ready[!who]) < round; spins++)
+        if (spins % 1024 == 0)
+            sched_yield(); /* the other one may wait for this very CPU */
 }
 
 static void *be_the_shard(void *arg)
