@@ -72,7 +72,7 @@ static void await_second(void)
 {
     uint64_t now = clock_mono_ms() / 1000;
 
-    while (clock_mono_ms() / 1000 == now)
+    while (clock_mono_ms() / 1000 == now || clock_mono_ms() % 1000 > 200)
         usleep(1000);
 }
 
