@@ -8,12 +8,15 @@
 #include <pthread.h>
 #include <sched.h>
 
+#include "common/base/clock.h"
+
 #include "tests/unit/edge/edge_test.h"
 
 #define READERS  2
 #define CHANNELS 5
-#define ENOUGH   400 /* of each kind, for each reader */
-#define ROUNDS   1000000
+#define ENOUGH   400     /* of each kind, for each reader */
+#define ROUNDS   1000000 /* at most, but for … */
+#define AT_LEAST 20000   /* … ms: a reader may stand still, and the writer not */
 
 struct shared {
     struct plog *p;
@@ -188,7 +191,7 @@ static void test_threads(void **state)
     struct shared sh = {.p = plog_new("abcdefgh", 0, 0, READERS), .t = turns_new(READERS)};
     struct reader readers[READERS] = {{0}};
     pthread_t threads[READERS];
-    uint64_t rng = 1, last = 0;
+    uint64_t rng = 1, last = 0, until = clock_mono_ms() + AT_LEAST;
 
     (void)state;
     plog_start(sh.p, 0, sh.t);
@@ -198,7 +201,7 @@ static void test_threads(void **state)
         readers[i].rng = (uint64_t)i;
         assert_int_equal(pthread_create(&threads[i], NULL, be_a_reader, &readers[i]), 0);
     }
-    for (int i = 0; i < ROUNDS && !have_enough(readers); i++) {
+    for (int i = 0; !have_enough(readers) && (i < ROUNDS || clock_mono_ms() < until); i++) {
         write_round(&sh, &rng, &last);
         sched_yield();
     }
