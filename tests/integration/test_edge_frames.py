@@ -11,6 +11,7 @@ import asyncio
 import json
 import os
 import random
+import select
 import socket
 import ssl
 import struct
@@ -28,7 +29,7 @@ PAD = "x" * 1500
 
 
 class SlowClient:
-    """A WebSocket by hand, on blocking sockets in a thread of its own."""
+    """A WebSocket by hand, on blocking sockets in a thread of its own. The test's thread pings meanwhile."""
 
     def __init__(self, edge, tls):
         self.sock = socket.socket()
@@ -41,7 +42,8 @@ class SlowClient:
         self.pubs = {c: [] for c in CHANNELS}
         self.pongs, self.pings, self.sizes, self.error = [], 0, [], None
         self.records = []  # in each frame that has some
-        self.go, self.sending = threading.Event(), threading.Lock()
+        self.go, self.last_said = threading.Event(), threading.Event()
+        self.using = threading.Lock()  # OpenSSL bears one thread at a time on a connection
         self.sock.sendall(
             b"GET /connection/websocket HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
@@ -52,7 +54,11 @@ class SlowClient:
         assert head.startswith(b"HTTP/1.1 101"), head
 
     def more(self, size):
-        data = self.sock.recv(size)
+        with self.using:
+            there = isinstance(self.sock, ssl.SSLSocket) and self.sock.pending()
+        assert there or select.select([self.sock], [], [], scaled(20))[0], "nothing comes"
+        with self.using:
+            data = self.sock.recv(size)
         assert data, "the edge closed"
         self.data += data
 
@@ -64,10 +70,12 @@ class SlowClient:
         body = bytes(b ^ mask[i % 4] for i, b in enumerate(payload))
         self.sock.sendall(bytes([0x80 | opcode]) + size + mask + body)
 
-    def ping(self):
-        with self.sending:
+    def ping(self, last=False):
+        with self.using:
             self.pings += 1
             self.send(9, b"ping %d" % self.pings)
+            if last:
+                self.last_said.set()
 
     def frame(self):
         """(opcode, payload) of the next frame, checked."""
@@ -102,7 +110,7 @@ class SlowClient:
                 push = reply["push"]
                 self.pubs[push["channel"]].append(push["pub"]["data"]["n"])
             elif not reply:
-                with self.sending:
+                with self.using:
                     self.send(1, b"{}")
 
     def start(self):
@@ -118,9 +126,11 @@ class SlowClient:
         self.thread.start()
 
     def done(self):
-        return all(len(p) >= RECORDS for p in self.pubs.values()) and self.pongs[-1:] == [
-            b"ping %d" % self.pings
-        ]
+        return (
+            self.last_said.is_set()
+            and all(len(p) >= RECORDS for p in self.pubs.values())
+            and self.pongs[-1:] == [b"ping %d" % self.pings]
+        )
 
     def progress(self):
         pubs = {c: len(p) for c, p in self.pubs.items()}
@@ -161,11 +171,14 @@ def tls_of(tmp_path):
 
 
 async def all_read(clients):
+    """Within a minute: with so small a window Linux may round it so that a client gets 10 KiB/s."""
+    for client in clients:
+        client.ping(last=True)
     await asyncio.to_thread(
         wait_until,
         lambda: all(c.error or c.done() for c in clients),
         lambda: f"all are read: {[c.progress() for c in clients]}",
-        20,
+        60,
     )
     for client in clients:
         assert client.error is None, repr(client.error)
