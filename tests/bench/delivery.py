@@ -53,7 +53,7 @@ def pair(directory, tls, loads):
 
 
 def run(options, directory):
-    pairs, rounds = (5, 20) if options.quick else (15, 60)
+    pairs, rounds = (5, 20) if options.quick else (15, 40)
     plain = [
         (pairs, rounds, 1, "records-1", "one record"),
         (pairs, max(8, rounds // 4), 10, "records-10", "ten records in a turn"),
