@@ -6,6 +6,7 @@ Up, a record in and out, an edge stopped, more and fewer edges under load, a sec
 
 import contextlib
 import json
+import signal
 import time
 
 import manifests
@@ -117,7 +118,7 @@ def verdict(result):
 def test_scale_under_load(stack, tmp_path):
     """Five edges for two, and two again, while clients come, go and resume: nothing is lost."""
     runner = Runner(stack, "try", tmp_path)
-    about = {"clients": CLIENTS, "channels": 40, "rate": 200, "duration": "40s", "warm_up": "2s"}
+    about = {"clients": CLIENTS, "channels": 40, "rate": 200, "duration": "10m", "warm_up": "2s"}
     cuts = {"cut_percent": 20, "cut_every": "1s", "straggler_timeout": "15s"}
     load = runner.start(stack.url(), namespace="try", **about, **cuts)
     try:
@@ -131,8 +132,8 @@ def test_scale_under_load(stack, tmp_path):
         stack.up("--no-build", "--no-recreate", "--scale", "edge=2")
         stack.wait_balancer(2)
         two = time.monotonic() - began
-        assert load.poll() is None, "the load ended before the edges did"
     finally:
+        load.send_signal(signal.SIGINT)  # it goes on until then, however long that takes here
         result = runner.finish(load)
     v = verdict(result)
     print(f"deploy: 2 to 5 edges in {five:.1f} s, to 2 in {two:.1f} s; {v}")

@@ -3,6 +3,7 @@
 
 import json
 import os
+import pathlib
 import re
 import subprocess
 import sys
@@ -17,6 +18,7 @@ DOCKERFILES = [
     REPO / "tests/deploy/standins/Dockerfile",
     REPO / "tests/deploy/unit.Dockerfile",
 ]
+UNIT_IGNORE = REPO / "tests/deploy/unit.Dockerfile.dockerignore"
 COMPOSE = sorted(DOCKER.glob("compose*.yaml")) + sorted((REPO / "tests/deploy").glob("compose*.yaml"))
 YAML = [*COMPOSE, DOCKER / "prometheus.yaml", *sorted((DOCKER / "grafana").glob("*.yaml"))]
 # DL3008: packages without a version: a Debian release's are what they are, plus its security updates.
@@ -153,3 +155,15 @@ def test_bill_of_materials_names_packages_as_others_do():
         "pkg:deb/debian/bash@5.2.37-2?arch=amd64&distro=debian-13",
     ]
     assert len({c["bom-ref"] for c in made["components"]}) == 2
+
+
+def test_the_units_image_has_all_that_is_built():
+    """The unit tests' image of Debian 13 gets what its ignore file lets in, and no short run builds it."""
+    let_in = [line[1:] for line in UNIT_IGNORE.read_text().split() if line.startswith("!")]
+    build = pathlib.Path(os.environ["FANFARE_BUILD"])
+    units = json.loads((build / "compile_commands.json").read_text())
+    sources = [pathlib.Path(unit["file"]) for unit in units]
+    sources = [path.relative_to(REPO) for path in sources if build not in path.parents]
+    assert len(sources) > 200
+    missing = [str(s) for s in sources if not any(p.match(i) for p in (s, *s.parents) for i in let_in)]
+    assert not missing, f"{UNIT_IGNORE.name} keeps out {missing}"
