@@ -48,7 +48,9 @@ static inline void server_run(struct server *s, const char *password)
     close(fd);
     snprintf(port, sizeof(port), "%d", s->port);
     snprintf(s->url, sizeof(s->url), "redis://127.0.0.1:%d", s->port);
-    snprintf(s->unix_path, sizeof(s->unix_path), "/tmp/fanfare-test-redis-%d.sock", s->port);
+    snprintf(s->unix_path, sizeof(s->unix_path), "/tmp/fanfare-test-redis-%d-%d.sock",
+             (int)getpid(), s->port);
+    unlink(s->unix_path); /* of an earlier process with this pid */
     snprintf(s->unix_url, sizeof(s->unix_url), "unix:%s", s->unix_path);
     s->pid = fork();
     assert_true(s->pid >= 0);
