@@ -149,14 +149,9 @@ static inline void rig_read_beacon(struct rig *r, uint64_t ms)
 
 static inline const struct topic_view *rig_view(struct rig *r, const char *log)
 {
-    uint64_t end = clock_mono_ms() + WAIT_MS;
     const struct topic_view *v;
 
-    while (!(v = feed_topic(r->feed, 0)) || strcmp(v->log, log) != 0) {
-        if (clock_mono_ms() > end)
-            fail_msg("no view of %s", log);
-        ev_run(r->loop, EVRUN_ONCE);
-    }
+    rig_wait(r, (v = feed_topic(r->feed, 0)) && strcmp(v->log, log) == 0);
     return v;
 }
 

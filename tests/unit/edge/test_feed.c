@@ -87,9 +87,7 @@ static void a_log_without_room_is_not_old(void **state)
     since = clock_mono_ms();
     rig_cmd(&r, "HSET ff:topic:t n 2 log LogAAAA2 partitions 4096"); /* FEED_PLOGS_MAX */
     assert_false(feed_is_old_log(r.feed, 0, "LogAAAA2", since));
-    for (uint64_t end = since + WAIT_MS; feed_topic(r.feed, 0) && clock_mono_ms() < end;)
-        ev_run(r.loop, EVRUN_ONCE);
-    assert_null(feed_topic(r.feed, 0));
+    rig_wait(&r, !feed_topic(r.feed, 0));
     assert_false(feed_is_old_log(r.feed, 0, "LogAAAA2", since));
     rig_end(&r);
 }

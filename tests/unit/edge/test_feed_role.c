@@ -47,13 +47,7 @@ static void beats(int first, int count)
 /* Runs until the connection is up that isn't the one with that id. */
 static void wait_other(const struct link *l, int64_t id)
 {
-    uint64_t end = clock_mono_ms() + WAIT_MS;
-
-    while (!feed_link_is_up(l) || redis_client_id(l->conn) == id) {
-        if (clock_mono_ms() > end)
-            fail_msg("%s is connected as before", l->name);
-        ev_run(r.loop, EVRUN_ONCE);
-    }
+    rig_wait(&r, feed_link_is_up(l) && redis_client_id(l->conn) != id);
 }
 
 /* A replica shows its master's rows late, by nobody knows how much. */
