@@ -83,7 +83,7 @@ def worker_second_owner_begin(region, fault):
 def worker_second_owner_end(region, fault):
     """On a slow machine it owns nothing yet when its time is over."""
     try:
-        region.second.wait_event("attached", 20)
+        region.second.wait_event("attached", 8)  # other faults wait meanwhile
     finally:
         code = region.second.stop()
     return code == 0
