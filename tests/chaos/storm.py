@@ -149,6 +149,7 @@ class Storm:
             self.wait_more(more, "fanfare_edge_recoveries_total", 45, result="recovered")
         self.popen.send_signal(signal.SIGINT)
         self.result = runner.finish(self.popen)
+        self.stalls.stop()
         self.judge(told)
 
     def _first_line(self):

@@ -288,6 +288,6 @@ def test_redis_goes_back_in_time_while_idle(storm, region):
         began = time.monotonic()
         wait_until(lambda: region.last(1) == end, "the tail is back, nobody produced", 10)
         took = time.monotonic() - began
-        assert took < scaled(1) + storm.stalls.within(took)
+        assert took < scaled(1) + storm.stalls.within(took, since=began)
         assert old < end and worker.metrics().total("fanfare_worker_stream_moved_total") >= 1
         load.produce(300)

@@ -75,17 +75,17 @@ def test_replica_lags(storm, pair):
         def behind():
             return sum(here.last(p) - there.last(p) for p in range(4))
 
-        lagged = []
         for _ in range(3):
             began = time.monotonic()
             way.silence()
             wait_until(lambda: behind() > 300, "it lags by more than a second", 20)
             way.silence(False)
             wait_until(lambda: behind() < 50, "it has caught up", 20)
-            lagged.append(time.monotonic() - began)
+            lagged = time.monotonic() - began
             storm.wait_more(1000)
-        # A machine that stands still in the middle of it makes it last longer.
-        assert not edge.event("replica_left") or max(lagged) >= LEFT_AFTER
+            if edge.event("replica_left"):  # right only if the machine stood still in the middle of it
+                assert lagged >= LEFT_AFTER
+                break
 
 
 def test_replica_is_cut_from_its_master(storm, pair):

@@ -24,8 +24,8 @@ def reaches(host, address):
 def test_a_host_reaches_its_own_region_only(ground):
     home, far = (ground.sites[name].host("redis") for name in ("home", "far"))
     wait_until(lambda: reaches(home, ground.bootstrap["home"]), "its own region", 20)
-    assert not reaches(far, ground.bootstrap["home"])
     wait_until(lambda: reaches(far, ground.bootstrap["far"]), "its own region's gateway", 20)
+    assert not reaches(far, ground.bootstrap["home"])
     assert not reaches(home, ground.bootstrap["far"])
     far.plug(False)
     assert not reaches(far, ground.bootstrap["far"])

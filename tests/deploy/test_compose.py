@@ -132,6 +132,8 @@ def test_scale_under_load(stack, tmp_path):
         stack.up("--no-build", "--no-recreate", "--scale", "edge=2")
         stack.wait_balancer(2)
         two = time.monotonic() - began
+        wait_until(lambda: sum(stack.clients().values()) >= CLIENTS * 0.7, "all are back", 30, 0.5)
+        assert load.poll() is None, "the load ended by itself"
     finally:
         load.send_signal(signal.SIGINT)  # it goes on until then, however long that takes here
         result = runner.finish(load)

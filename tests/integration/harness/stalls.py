@@ -50,14 +50,14 @@ class Stalls:
         late = now - self._beat.get(cpu, now) - NAP
         return [(now, late)] if late >= LATE else []
 
-    def within(self, seconds):
-        """The most that a CPU stood still, all together, in any stretch of so many seconds. A thread that
-        hasn't woken yet is late by now."""
+    def within(self, seconds, since=0.0):
+        """The most that a CPU stood still, all together, in any stretch of so many seconds that ended after
+        that moment (monotonic). A thread that hasn't woken yet is late by now."""
         with self._lock:
             now, found = time.monotonic(), 0
             for cpu, late in self.late.items():
                 going = [] if self._over.is_set() else self._since(cpu, now)
-                found = max(found, most(late + going, seconds))
+                found = max(found, most([s for s in late + going if s[0] > since], seconds))
             return found
 
 

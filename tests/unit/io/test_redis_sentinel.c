@@ -139,25 +139,25 @@ static void the_newest_configuration_counts(void **state)
 }
 
 /* It is given up in a second: nothing that waits for that is ever up in less. But the machine may
- * stand still in one of the tries. */
+ * stand still in one or two of the tries. */
 static void a_silent_one_is_not_waited_for(void **state)
 {
-    bool was_up = false;
+    int ups = 0;
 
     (void)state;
     connect_ms = 900;
-    for (int i = 0; i < 5 && !was_up; i++) {
+    for (int i = 0; i < 5; i++) {
         struct seen s;
         connect_by(&s, ":7\r\n", master_at(server.port, 1), NULL);
-        was_up = s.cl.up;
-        if (was_up)
+        ups += s.cl.up;
+        if (s.cl.up)
             assert_string_equal(ask(&s.cl, "PING"), "+PONG");
         else
             assert_int_equal(s.cl.err, -ETIMEDOUT);
         seen_done(&s);
     }
     connect_ms = 5000;
-    assert_true(was_up);
+    assert_true(ups >= 3);
 }
 
 /* What a Sentinel says to who wants a replica: of these, given as "port flags link ". */
@@ -229,8 +229,12 @@ static void a_replica_is_refused(void **state)
     says(&s.t, 0, master_at(s.t.port[2], 1));
     says(&s.t, 1, master_at(s.t.port[2], 1));
     says(&s.t, 2, master_at(s.t.port[2], 1));
-    while (poll(&(struct pollfd){.fd = s.t.listener[2], .events = POLLIN}, 1, 0) == 0)
+    for (uint64_t till = clock_mono_ms() + WAIT_MS;
+         poll(&(struct pollfd){.fd = s.t.listener[2], .events = POLLIN}, 1, 0) == 0;) {
+        if (s.cl.down || clock_mono_ms() > till)
+            fail_msg("it doesn't connect: %s", s.cl.why);
         ev_run(s.cl.loop, EVRUN_NOWAIT);
+    }
     says(&s.t, 2, "*2\r\n$5\r\nslave\r\n$2\r\n::\r\n:7\r\n");
     run_until(&s.cl, &s.cl.down, 1);
     assert_int_equal(s.cl.err, -EROFS);
