@@ -3,12 +3,12 @@
 (of the cluster suite: cluster.txt, cluster.json).
 
 Written anew after each row, so that a run cut short still shows what it did; and each line is said at once
-on the descriptor $FANFARE_ROWS_FD, which is the terminal of ./dev test.
+by harness/telling.py.
 """
 
-import contextlib
 import json
-import os
+
+from harness.telling import say
 
 HEAD = "fault, clients, records, missing/duplicate/disorder/told, resumed, longest pause"
 
@@ -22,13 +22,6 @@ def line_of(row):
     for name, value in row.get("figures", {}).items():
         text += f"\n          {name}: {value}"
     return text + (f"  ({row['why']})" if row.get("why") else "")
-
-
-def say(line):
-    fd = os.environ.get("FANFARE_ROWS_FD")
-    if fd:
-        with contextlib.suppress(OSError):  # nobody reads it any more
-            os.write(int(fd), "".join(f"        {part}\n" for part in line.splitlines()).encode())
 
 
 def said_by(report):

@@ -18,13 +18,15 @@ for directory in ("tests/integration", "tests/deploy"):
 from dockerd import Docker, NoDocker  # noqa: E402
 from stack import Stack, build_standins, make_demo_files  # noqa: E402
 
+from harness.telling import say  # noqa: E402
+
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "short: in ./dev test, too, without naming the suite")
 
 
 def said(what, began):
-    print(f"deploy: {what} ({time.monotonic() - began:.1f} s)", flush=True)
+    say(f"{what} ({time.monotonic() - began:.1f} s)")
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ from stack import TWO, build_standins
 
 from harness.client import FanClient
 from harness.loadgen import Runner
+from harness.telling import say
 from harness.topics import Topics
 from harness.util import REPO, wait_until
 
@@ -138,7 +139,7 @@ def test_scale_under_load(stack, tmp_path):
         load.send_signal(signal.SIGINT)  # it goes on until then, however long that takes here
         result = runner.finish(load)
     v = verdict(result)
-    print(f"deploy: 2 to 5 edges in {five:.1f} s, to 2 in {two:.1f} s; {v}")
+    say(f"2 to 5 edges in {five:.1f} s, to 2 in {two:.1f} s; {v}")
     assert result.report["clients"]["resumed"] > CLIENTS
 
 

@@ -12,6 +12,7 @@ import pytest
 from dockerd import BASE
 from stack import ONE
 
+from harness.telling import say
 from harness.util import REPO, wait_until
 
 PROGRAMS = {"edge": "fanfare-edge", "worker": "fanfare-worker", "loadgen": "fanfare-loadgen"}
@@ -62,7 +63,7 @@ def base_layers(docker, tmp_path_factory):
 @pytest.mark.parametrize("target", PROGRAMS)
 def test_size_above_the_base(docker, images, base_layers, tmp_path, target):
     total = sum(layers(docker, images[target], tmp_path, base_layers).values())
-    print(f"deploy: {target} is {total / 1e6:.1f} MB compressed above its base")
+    say(f"{target} is {total / 1e6:.1f} MB compressed above its base")
     assert 1e6 < total < COMPRESSED_MAX
 
 
@@ -141,7 +142,7 @@ def test_an_edge_is_ready_soon(docker, region, images):
             wait_until(lambda edge=edge: health(region, edge) == "healthy", "Docker says healthy", 10)
         finally:
             edge.remove()
-    print(f"deploy: an edge is ready {', '.join(f'{t * 1000:.0f}' for t in sorted(took))} ms after its start")
+    say(f"an edge is ready {', '.join(f'{t * 1000:.0f}' for t in sorted(took))} ms after its start")
     assert sorted(took)[2] < READY_MAX
 
 

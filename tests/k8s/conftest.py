@@ -19,6 +19,7 @@ import pytest
 from cluster import Cluster
 from live import NAMESPACE, NodeRunner, Region, delivered, release_build, with_component
 
+from harness.telling import say
 from harness.util import REPO
 
 TAG = "0.1.0"
@@ -89,7 +90,7 @@ def region(cluster, tmp_path_factory):
 
 
 @pytest.fixture
-def load(region, tmp_path):
+def load(region, tmp_path, request):
     @contextlib.contextmanager
     def run(**settings):
         runner = NodeRunner(region.cluster, tmp_path)
@@ -114,7 +115,8 @@ def load(region, tmp_path):
         wrong = {k: result.verdict[k] for k in ("missing", "duplicate", "disorder", "wrong", "told")}
         wrong["refused"] = clients["connect_errors"]  # a pod that goes takes clients until nobody sends any
         moved = f"{clients['lost']} reconnects, {result.verdict['resumed']} subscriptions resumed"
-        print(f"{result.verdict['delivered']} records delivered, {moved}, {wrong}")
+        test = request.node.name.removeprefix("test_").replace("_", " ")
+        say(f"{test}: {result.verdict['delivered']} records delivered, {moved}, {wrong}")
         assert not any(wrong.values()), wrong
 
     return run

@@ -40,6 +40,7 @@ SUITES = {
 }
 SHORT = ("chaos", "cluster", "deploy")  # unless named (or --all or -k is given), only tests marked `short`
 ROWS = ("chaos", "cluster")  # each test is a row of a table
+TOLD = (*ROWS, "deploy", "k8s")  # they take minutes, and say meanwhile what they find
 ROWS_HEAD = "fault, clients, records, missing/duplicate/disorder/told, resumed, longest pause"
 HOSTED = "cluster"  # in a network of its own
 TSAN_SUITES = ["unit", "integration"]
@@ -140,9 +141,8 @@ def run_ctest(suite, labels, opts):
     return count
 
 
-def run_rows(argv, opts):
-    """A suite that takes minutes: it says each row's line at once."""
-    print(f"        {ROWS_HEAD}", flush=True)
+def run_told(argv, opts):
+    """A suite that takes minutes: what it says with harness/telling.py is shown at once."""
     said = os.dup(1)
     try:
         return run(argv, opts.log, opts.timeout, {**opts.env, "FANFARE_ROWS_FD": str(said)}, (said,))
@@ -165,7 +165,9 @@ def run_pytest(suite, patterns, opts):
     argv += ["-o", f"timeout={seconds * opts.scale}"] + (["-k", opts.k] if opts.k else [])
     argv += ["-m", "short"] if suite in SHORT and not (opts.all or opts.k) else []
     if suite in ROWS:
-        code = run_rows([*argv, *paths], opts)
+        print(f"        {ROWS_HEAD}", flush=True)
+    if suite in TOLD:
+        code = run_told([*argv, *paths], opts)
     else:
         code = run([*argv, *paths], opts.log, opts.timeout, opts.env)
     if not report.exists():
