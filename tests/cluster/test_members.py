@@ -55,7 +55,7 @@ def test_consul_is_away(storm, sides, consul, long):
     start(sides, drain_time="1s")
     wait_until(lambda: see(nodes_of(sides), 6), "each knows all", 20)
     lasting, began = 600 if long else 120, time.monotonic()
-    with storm.load(f"Consul down for {lasting} s, under load and deploys", cut_every="2s"):
+    with storm.load(f"Consul down for {lasting} s, under load and deploys", cut_every="2s", duration="20m"):
         storm.pause_max = 2
         consul.kill()
         for node in nodes_of(sides):
