@@ -37,6 +37,9 @@ class Rows:
     def __init__(self, directory, name="chaos"):
         self.dir, self.name, self.rows = directory, name, {}
 
+    def pytest_sessionstart(self):
+        say(HEAD)
+
     def pytest_runtest_logreport(self, report):
         name = report.nodeid.rpartition("::")[2]
         row = self.rows.setdefault(report.nodeid, {"test": name, "fault": name, "result": "ok"})

@@ -41,7 +41,6 @@ SUITES = {
 SHORT = ("chaos", "cluster", "deploy")  # unless named (or --all or -k is given), only tests marked `short`
 ROWS = ("chaos", "cluster")  # each test is a row of a table
 TOLD = (*ROWS, "deploy", "k8s")  # they take minutes, and say meanwhile what they find
-ROWS_HEAD = "fault, clients, records, missing/duplicate/disorder/told, resumed, longest pause"
 HOSTED = "cluster"  # in a network of its own
 TSAN_SUITES = ["unit", "integration"]
 LONGER = {"chaos": 240, "cluster": 240, "deploy": 900, "k8s": 900}  # seconds for a test; 120 elsewhere
@@ -164,8 +163,6 @@ def run_pytest(suite, patterns, opts):
     seconds = 1200 if suite in ROWS and opts.long else each
     argv += ["-o", f"timeout={seconds * opts.scale}"] + (["-k", opts.k] if opts.k else [])
     argv += ["-m", "short"] if suite in SHORT and not (opts.all or opts.k) else []
-    if suite in ROWS:
-        print(f"        {ROWS_HEAD}", flush=True)
     if suite in TOLD:
         code = run_told([*argv, *paths], opts)
     else:
