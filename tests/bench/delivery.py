@@ -21,7 +21,7 @@ from harness.certificate import make_certificate
 
 CLIENTS, SIZE = 5000, 128
 REACH = 1.2
-WARM = 10  # rounds before each run
+WARM = 6  # rounds before each run
 
 
 def note_of(costs):
@@ -53,7 +53,7 @@ def pair(directory, tls, loads):
 
 
 def run(options, directory):
-    pairs, rounds = (5, 20) if options.quick else (15, 40)
+    pairs, rounds = (5, 20) if options.quick else (15, 30)
     plain = [
         (pairs, rounds, 1, "records-1", "one record"),
         (pairs, max(8, rounds // 4), 10, "records-10", "ten records in a turn"),

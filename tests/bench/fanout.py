@@ -57,7 +57,7 @@ def rate_of(costs, before, now):
 
 
 def run(options, directory):
-    pairs, seconds, rounds = (3, 2, 20) if options.quick else (15, 2.5, 30)
+    pairs, seconds, rounds = (3, 2, 20) if options.quick else (15, 2, 20)
     bare, fed = Bare(SIZE, CHANNELS), Fed(directory, SIZE, CHANNELS)
     try:
         with bare.sink(CLIENTS) as one, fed.sink(CLIENTS) as other:

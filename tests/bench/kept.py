@@ -2,13 +2,13 @@
 """The file of `--json`: {"environment": {…}, "runs": {bench: {…}}, "figures": […], "series": […]}.
 
 A run of some benches leaves those of others in the file, so a page can be brought up to date bench by
-bench. What differs from run to run (revision, load) is kept for each bench.
+bench. What differs from run to run (revision, load, the kernel's speed) is kept for each bench.
 """
 
 import json
 import pathlib
 
-OF_A_RUN = "revision", "build", "load"
+OF_A_RUN = "revision", "build", "load", "kernel asks"
 
 
 def read(path):

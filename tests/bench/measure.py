@@ -105,6 +105,12 @@ def _first_line(*argv):
         return "?"
 
 
+def kernel_costs():
+    """What no server of this machine can do without; see kernel.c."""
+    call, fault, wake = (int(n) / 1000 for n in _first_line(tool("kernel")).split())
+    return f"{call:.2f} µs a system call, {fault:.2f} a page's first touch, {wake:.1f} a wake-up"
+
+
 def environment():
     model = "?"
     for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
@@ -122,6 +128,7 @@ def environment():
         "cores": os.cpu_count(),
         "kernel": platform.release(),
         "load": " ".join(f"{x:.2f}" for x in os.getloadavg()),
+        "kernel asks": kernel_costs(),
         "revision": _first_line("git", "describe", "--always", "--dirty"),
         "build": kind,
         "redis": _first_line("redis-server", "--version"),

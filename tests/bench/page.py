@@ -46,8 +46,9 @@ def section(bench, told):
     title, rest = text_of(bench)
     run = told["runs"][bench]
     quick = ", --quick" if run["quick"] else ""
+    kernel = f"; kernel: {run['kernel asks']}" if "kernel asks" in run else ""
     out = [f"## {bench}: {title.rstrip('.')}", "", rest, "", f"    ./dev bench {bench}", ""]
-    out += [f"Seen at {run['revision']} ({run['build']}; load before {run['load']}{quick}):", ""]
+    out += [f"Seen at {run['revision']} ({run['build']}; load before {run['load']}{quick}{kernel}):", ""]
     out += ["| figure | seen | 95 % interval (runs) | reach | |", "| --- | --- | --- | --- | --- |"]
     figures = [f for f in told["figures"] if f["bench"] == bench]
     out += [row(f) for f in figures] + [""]

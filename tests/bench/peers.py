@@ -7,7 +7,8 @@ what its process uses while it takes records in and delivers them to clients of 
 channels, 512 B, flat out: a round is one record for each channel, and the next one is published as soon
 as no more than two are still on their way. A server's first rounds in a turn don't count, as it was
 idle before and costs more then. One that leaves out a delivery is left out itself. To take a record in
-costs each peer less than 0.1 µs a delivery where it has 100 subscribers (nchan: 7 µs a POST).
+costs each peer less than 0.1 µs a delivery where it has 100 subscribers (nchan: 7 µs a POST). Of nchan
+alone something is asked: the other peers take part in every third turn.
 
 What they do for it differs, and only Fanfare does all of it:
 
@@ -37,6 +38,7 @@ from servers import Bare, Fed, cost, cost_ahead
 
 OURS, BARE = "Fanfare", "bare epoll"
 REACH = 1.3  # nchan / edge, where a record has 100 subscribers
+TURNS, SELDOM = 15, 3  # peers that nothing is asked of take part in every third turn
 AHEAD = 2  # rounds on their way
 WARM, ROUNDS = 3, 8  # of a turn, of 10,000 deliveries; who was idle costs more at first
 
@@ -67,25 +69,26 @@ class Field:
             server = make()
             self.stack.callback(server.close)
             self.servers[name] = server, self.stack.enter_context(server.sink(clients))
-            self.costs[name] = []
+            self.costs[name] = {}
         except (Unavailable, RuntimeError, AssertionError, OSError) as e:
             self.leave_out(name, e)
 
-    def turn(self, first, measure):
-        """Everybody once, beginning with another one each time. Returns {name: µs a delivery}."""
-        names = list(self.servers)
-        first %= len(names)
+    def turn(self, turn, measure):
+        """Each once, beginning with another one each time."""
+        always = OURS, BARE, Nchan.name
+        names = [name for name in self.servers if name in always or not turn % SELDOM]
+        first = turn // SELDOM % len(names)
         for name in names[first:] + names[:first]:
             try:
-                self.costs[name].append(measure(*self.servers[name]))
+                self.costs[name][turn] = measure(*self.servers[name])
             except (RuntimeError, OSError) as e:
                 self.leave_out(name, e)
 
 
 def measured(options, directory, key):
-    """{name: [µs a delivery, a value each turn]} of one shape."""
+    """({name: {turn: µs a delivery}} of one shape, the peers' versions)"""
     _, clients, channels, size = SHAPES[key]
-    turns = 5 if options.quick else 15
+    turns = 5 if options.quick else TURNS
 
     def some(server, sink, rounds):
         if channels:
@@ -112,16 +115,20 @@ def versions(field):
     return ", ".join(v for v in found if v)
 
 
+def middle(costs):
+    return statistics.median(costs.values())
+
+
 def figures_of(key, costs):
     """One for each peer: how many times an edge's CPU it needs, turn by turn."""
     title = SHAPES[key][0]
-    ours = statistics.median(costs[OURS])
-    for name, values in costs.items():
+    ours = costs[OURS]
+    for name, theirs in costs.items():
         if name in (OURS, BARE):
             continue
         reach = REACH if key == "many" and name == Nchan.name else None
-        ratios = [theirs / mine for theirs, mine in zip(values, costs[OURS], strict=True)]
-        note = f"µs a delivery: {statistics.median(values):.2f}, Fanfare {ours:.2f}"
+        ratios = [cost / ours[turn] for turn, cost in theirs.items()]
+        note = f"µs a delivery: {middle(theirs):.2f}, Fanfare {middle(ours):.2f}"
         what = f"{key}-{name.lower()}"
         yield Figure("peers", what, f"{name} / edge, {title}", ratios, "×", reach, True, note)
 
@@ -132,7 +139,7 @@ def run(options, directory):
         costs, seen = measured(options, directory / key, key)
         if seen:
             print(f"peers: {seen}", flush=True)
-        bars = {name: statistics.median(values) for name, values in costs.items()}
+        bars = {name: middle(values) for name, values in costs.items()}
         found += figures_of(key, costs)
         found.append(Series("peers", key, title, "µs of CPU a delivery", bars))
     return found

@@ -124,7 +124,7 @@ def load(directory, broker, pipeline, shape, seconds):
         "rate": shape.rate,
         "payload": 200,
         "warm_up": f"{WARM_UP_S}s",
-        "duration": f"{seconds}s",
+        "duration": f"{round(1000 * seconds)}ms",
         "json": report,
         "buckets": "true",
         "read_later": "true",

@@ -103,7 +103,7 @@ def test_page_says_each_figure_its_reach_and_verdict():
 
 def test_other_benches_figures_stay_in_the_file(tmp_path):
     path = tmp_path / "figures.json"
-    environment = {"cores": 2, "revision": "one", "build": "release", "load": "0"}
+    environment = {"cores": 2, "revision": "one", "build": "release", "load": "0", "kernel asks": "1 µs"}
     other = Figure("worker", "rate", "rate", [1], "k/s")
     kept.write(path, environment, False, (["delivery", "worker"], [figure([1.0]), other], [], []))
     kept.write(path, environment | {"revision": "two"}, True, (["delivery"], [figure([2.0])], [], []))
@@ -178,7 +178,7 @@ def field(*names):
     left = Left()
     found = peers.Field(left, "many", None)
     found.servers = {name: (name, None) for name in names}
-    found.costs = {name: [] for name in names}
+    found.costs = {name: {} for name in names}
     return found, left
 
 
@@ -192,8 +192,18 @@ def test_peer_that_fails_is_left_out_and_others_go_on():
 
     for i in range(2):
         found.turn(i, measure)
-    assert found.costs == {peers.BARE: [1.0, 1.0], peers.OURS: [1.0, 1.0]}
+    assert found.costs == {peers.BARE: {0: 1.0, 1: 1.0}, peers.OURS: {0: 1.0, 1: 1.0}}
     assert left.out == ["peers/many/NATS"]
+
+
+def test_peers_of_which_nothing_is_asked_come_seldom_and_are_compared_turn_by_turn():
+    found, _ = field(peers.BARE, peers.OURS, "nchan", "NATS")
+    for i in range(4):
+        found.turn(i, lambda server, _sink: {peers.OURS: 2.0, "NATS": 8.0}.get(server, 6.0))
+    assert list(found.costs["NATS"]) == [0, 3] and list(found.costs["nchan"]) == [0, 1, 2, 3]
+    found.costs[peers.OURS][1] = 1000.0  # a turn without NATS
+    ratios = {f.key: f.values for f in peers.figures_of("one", found.costs)}
+    assert ratios["one-nats"] == [4.0, 4.0]
 
 
 def test_edge_that_fails_fails_the_bench():
@@ -207,7 +217,7 @@ def test_edge_that_fails_fails_the_bench():
 
 
 def test_only_nchan_with_many_channels_has_a_reach():
-    costs = {peers.BARE: [3.0], peers.OURS: [4.0], "nchan": [6.0], "NATS": [10.0]}
+    costs = {peers.BARE: {0: 3.0}, peers.OURS: {0: 4.0}, "nchan": {0: 6.0}, "NATS": {0: 10.0}}
     many = {f.key: f for f in peers.figures_of("many", costs)}
     assert many["many-nchan"].value == 1.5 and many["many-nchan"].met
     assert many["many-nats"].reach is None
