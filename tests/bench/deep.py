@@ -6,9 +6,10 @@ partitions. The worker's streams hold a few hundred records, so each position is
 in Redis as a segment, taken by the edge and looked at there. 1,000 channels share the topic: most
 records are nobody's.
 
-Figures: positions a second until the last client has all, beside a bare librdkafka consumer that reads the
-same topic in the same run; CPU a position of worker, Redis and edge, the first beside the bare reader's. Not
-in --quick: they depend on the machine.
+Figures, with a value for each of the four shapes: positions a second until the last client has all; CPU a
+position of worker, Redis and edge. Beside them a bare librdkafka consumer reads the same topic right after.
+Its CPU is what to compare with; its rate isn't steady, as librdkafka 2.0 may sleep for up to a second when a
+queue has run full. Not in --quick: they depend on the machine.
 """
 
 import statistics

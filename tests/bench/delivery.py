@@ -35,11 +35,11 @@ def ratio(servers, pairs, rounds, records, key, name):
 
     ratios, costs = compare(servers, pairs, measure, rounds, WARM)
     title = f"edge / bare, {CLIENTS} clients, {name}"
-    return Figure("delivery", key, title, ratios, "×", REACH, note=note_of(costs))
+    return Figure("delivery", key, title, ratios, "×", REACH, note=note_of(costs)), costs["edge"]
 
 
 def pair(directory, tls, loads):
-    """Figures of one pair of servers; loads: [(pairs, rounds, records, key, name)]."""
+    """[(figure, the edge's costs)] of one pair of servers; loads: [(pairs, rounds, records, key, name)]."""
     bare, fed = Bare(SIZE, tls=tls), Fed(directory, SIZE, tls=tls)
     try:
         with bare.sink(CLIENTS, bool(tls)) as one, fed.sink(CLIENTS, bool(tls)) as other:
@@ -53,14 +53,18 @@ def pair(directory, tls, loads):
 
 
 def run(options, directory):
-    pairs, rounds = (5, 20) if options.quick else (15, 30)
+    pairs, rounds = (5, 20) if options.quick else (15, 24)
     plain = [
         (pairs, rounds, 1, "records-1", "one record"),
-        (pairs, max(8, rounds // 4), 10, "records-10", "ten records in a turn"),
+        (pairs, 8, 10, "records-10", "ten records in a turn"),
     ]
     over_tls = [
         (pairs, rounds // 2, 1, "tls-1", "one record, TLS 1.3"),
-        (pairs, max(8, rounds // 5), 10, "tls-10", "ten records in a turn, TLS 1.3"),
+        (pairs, 8, 10, "tls-10", "ten records in a turn, TLS 1.3"),
     ]
     tls = make_certificate(directory)
-    return pair(directory / "plain", None, plain) + pair(directory / "tls", tls, over_tls)
+    found = pair(directory / "plain", None, plain) + pair(directory / "tls", tls, over_tls)
+    (_, alone), _, (_, secured), _ = found
+    more = [s - a for s, a in zip(secured, alone, strict=True)]
+    extra = Figure("delivery", "tls-extra", "what TLS 1.3 adds to an edge's CPU a delivery", more, "µs")
+    return [figure for figure, _ in found] + [extra]

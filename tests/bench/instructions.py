@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """bench instructions: user instructions a delivery, of all threads, counted by callgrind.
 
-500 clients on one channel, 128 B of payload; one record or ten in a turn, which is one round of a
-server's loop. The server runs under valgrind. All that its threads do while records are delivered
-counts: reading from Redis, timers, encoding. What they do before doesn't. The bare server is counted in
-the same way, to show how good a reference it is. The kernel's part of a delivery, most of it, is not in
+500 clients on one channel, 128 B of payload; one record or ten in a turn, which is one round of a server's
+loop. The server runs under valgrind. All that its threads do while records are delivered counts: reading
+from Redis, timers, encoding. What they do before doesn't. The bare server is counted in the same way, and
+has a reach too: with more it would be no reference. The kernel's part of a delivery, most of it, is not in
 these figures: they say what is ours, and hardly move from run to run.
 """
 

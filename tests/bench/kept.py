@@ -8,7 +8,7 @@ bench. What differs from run to run (revision, load, the kernel's speed) is kept
 import json
 import pathlib
 
-OF_A_RUN = "revision", "build", "load", "kernel asks"
+OF_A_RUN = "revision", "build", "load", "kernel's costs"
 
 
 def read(path):

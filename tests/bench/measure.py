@@ -106,9 +106,13 @@ def _first_line(*argv):
 
 
 def kernel_costs():
-    """What no server of this machine can do without; see kernel.c."""
-    call, fault, wake = (int(n) / 1000 for n in _first_line(tool("kernel")).split())
-    return f"{call:.2f} µs a system call, {fault:.2f} a page's first touch, {wake:.1f} a wake-up"
+    """What servers of this machine can't do without; see kernel.c. "?": an older build hasn't got it."""
+    try:
+        call, fault, wake = (int(n) / 1000 for n in _first_line(tool("kernel")).split())
+    except ValueError:
+        return "?"
+    wakes = f", {wake:.1f} a wake-up" if wake else ""
+    return f"{call:.2f} µs a system call, {fault:.2f} a page's first touch{wakes}"
 
 
 def environment():
@@ -128,7 +132,7 @@ def environment():
         "cores": os.cpu_count(),
         "kernel": platform.release(),
         "load": " ".join(f"{x:.2f}" for x in os.getloadavg()),
-        "kernel asks": kernel_costs(),
+        "kernel's costs": kernel_costs(),
         "revision": _first_line("git", "describe", "--always", "--dirty"),
         "build": kind,
         "redis": _first_line("redis-server", "--version"),

@@ -21,6 +21,21 @@ PAGE, PLOTS = DOCS / "performance.md", DOCS / "performance"
 SOURCE = PLOTS / "figures.json"
 
 
+# What a reader wants to know first: bench, key of the figure, and what is said of it.
+IN_SHORT = (
+    ("fanout", "rate", "**{:,g}** deliveries for a second of an edge's CPU: 512 B, 10,000 clients, flat out"),
+    ("delivery", "records-1", "**{:,g} ×** the CPU of a bare `epoll` + `send()` loop for a delivery"),
+    ("latency", "1000x10-p50", "**{:,g} ms** later at a client than at a bare Kafka consumer (median)"),
+    ("worker", "rate", "**{:,g},000** records for a second of a worker's CPU, from Kafka into Redis"),
+    ("memory", "plain", "**{:,g} KiB** of an edge's memory for an idle connection"),
+)
+
+
+def in_short(figures):
+    seen = {(f["bench"], f["key"]): float(f"{f['value']:.3g}") for f in figures}
+    return [f"- {text.format(seen[bench, key])}" for bench, key, text in IN_SHORT if (bench, key) in seen]
+
+
 def reach_of(figure):
     if figure["reach"] is None:
         return ""
@@ -46,7 +61,8 @@ def section(bench, told):
     title, rest = text_of(bench)
     run = told["runs"][bench]
     quick = ", --quick" if run["quick"] else ""
-    kernel = f"; kernel: {run['kernel asks']}" if "kernel asks" in run else ""
+    costs = run.get("kernel's costs", "?")
+    kernel = "" if costs == "?" else f"; the kernel's costs: {costs}"
     out = [f"## {bench}: {title.rstrip('.')}", "", rest, "", f"    ./dev bench {bench}", ""]
     out += [f"Seen at {run['revision']} ({run['build']}; load before {run['load']}{quick}{kernel}):", ""]
     out += ["| figure | seen | 95 % interval (runs) | reach | |", "| --- | --- | --- | --- | --- |"]
@@ -61,7 +77,8 @@ def section(bench, told):
 
 
 def page(told):
-    out = [(HERE / "performance.head.md").read_text().rstrip(), ""]
+    head = (HERE / "performance.head.md").read_text().rstrip()
+    out = [head.replace("<!-- in short -->", "\n".join(in_short(told["figures"]))), ""]
     out += ["Seen on:", ""]
     out += [f"- {key}: {value}" for key, value in told["environment"].items()] + [""]
     out += ["![Each figure beside its reach](performance/overview.svg)", ""]

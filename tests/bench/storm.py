@@ -6,11 +6,11 @@ memory (plog), in Redis only (an edge that just started), or in Kafka only (deep
 worker). Each client must get its 60 records, each once and in order. While they come, 100 live clients
 get a record a second each; their latency is compared with that before the storm.
 
-Figures: the time until the last of 10,000 clients has all; Redis' CPU meanwhile; the live clients' 99th
-percentile in it. Below the table, Redis' and the worker's CPU as the clients double, and the 99th percentile
-before the storm. CPU is all of it, with what the live records and the beacon take: a moment without a storm
-tells how much they take then, but not within one, where they come in fewer and greater batches. Not in
---quick: they depend on the machine.
+Figures, each of a single run: the time until the last of 10,000 clients has all; Redis' CPU meanwhile; the
+live clients' 99th percentile in it. Below the table, Redis' and the worker's CPU as the clients double,
+and the 99th percentile before the storm. CPU is all of it, with what the live records and the beacon take:
+a moment without a storm tells how much they take then, but not within one, where they come in fewer and
+greater batches. Not in --quick: they depend on the machine.
 """
 
 import threading

@@ -142,6 +142,7 @@ def run(options, directory):
     return [
         Figure("worker", "rate", name, rates, "k/s", 800.0, at_least=True),
         Figure("worker", "redis", "Redis CPU / bare worker's", ratios(1), "×", 1.3, note=text(1)),
+        Figure("worker", "redis-append", "Redis' CPU a record", each(0, 1), "µs"),
         Figure("worker", "cpu", "worker CPU / bare worker's", ratios(0), "×", note=text(0)),
         Series("worker", "cpu", "CPU of a drain", "µs a record", split),
     ]

@@ -15,6 +15,7 @@ import affinity
 import capacity
 import compare
 import kept
+import measure
 import page
 import peer_packages
 import peers
@@ -99,11 +100,31 @@ def test_page_says_each_figure_its_reach_and_verdict():
     assert "![Peers](performance/delivery-peers.svg)" in text
     assert "./dev bench delivery" in text
     assert "Seen at abc (release; load before 0.1, --quick):" in text
+    told["runs"]["delivery"]["kernel's costs"] = "0.1 µs a system call"
+    assert "load before 0.1, --quick; the kernel's costs: 0.1 µs a system call):" in page.page(told)
+
+
+def test_page_begins_with_what_a_reader_wants_to_know():
+    told = page.in_short([Figure("fanout", "rate", "rate", [271_828.0], "/s").as_json()])
+    assert len(told) == 1 and told[0].startswith("- **272,000** deliveries")
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("290 3475 11336", "0.29 µs a system call, 3.48 a page's first touch, 11.3 a wake-up"),
+        ("290 3475 0", "0.29 µs a system call, 3.48 a page's first touch"),
+        ("?", "?"),
+    ],
+)
+def test_kernels_costs_are_told_as_far_as_they_are_known(monkeypatch, said, told):
+    monkeypatch.setattr(measure, "_first_line", lambda *_: said)
+    assert measure.kernel_costs() == told
 
 
 def test_other_benches_figures_stay_in_the_file(tmp_path):
     path = tmp_path / "figures.json"
-    environment = {"cores": 2, "revision": "one", "build": "release", "load": "0", "kernel asks": "1 µs"}
+    environment = {"cores": 2, "revision": "one", "build": "release", "load": "0", "kernel's costs": "1 µs"}
     other = Figure("worker", "rate", "rate", [1], "k/s")
     kept.write(path, environment, False, (["delivery", "worker"], [figure([1.0]), other], [], []))
     kept.write(path, environment | {"revision": "two"}, True, (["delivery"], [figure([2.0])], [], []))

@@ -9,6 +9,7 @@ REPO = pathlib.Path(__file__).resolve().parents[2]
 CHAOS = REPO / "tests" / "chaos"
 sys.path.insert(0, str(CHAOS))
 
+import reporting  # noqa: E402
 import table  # noqa: E402
 from matrix import MATRIX  # noqa: E402
 
@@ -56,3 +57,10 @@ def test_a_hole_is_said():
     rows[0]["result"] = "FAILED"
     _, wrong = table.table(rows)
     assert len(wrong) == 2 and gone["test"] in wrong[0] and "FAILED" in wrong[1]
+
+
+def test_a_suites_rows_begin_with_what_they_are(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(reporting, "say", said.append)
+    reporting.Rows(tmp_path).pytest_sessionstart()
+    assert said == [reporting.HEAD]
