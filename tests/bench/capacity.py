@@ -215,7 +215,7 @@ def constants_table():
     rows = ["| constant | value | what | figure |", "| --- | --- | --- | --- |"]
     for name, (_, unit, what, source, _) in CONSTANTS.items():
         origin = f"`{source}`" if name in measured else "by hand"
-        rows.append(f"| `{name}` | {values[name]:.3g} {unit} | {what} | {origin} |")
+        rows.append(f"| `{name}` | {float(f'{values[name]:.3g}'):,g} {unit} | {what} | {origin} |")
     return "\n".join(rows)
 
 
