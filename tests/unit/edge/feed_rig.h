@@ -155,6 +155,14 @@ static inline const struct topic_view *rig_view(struct rig *r, const char *log)
     return v;
 }
 
+/* On the test's own loop, with a topic whose first log this is; returns what feed knows of it. */
+static inline const struct topic_view *rig_begin_in(struct rig *r, const char *log)
+{
+    rig_begin(r, true);
+    rig_topic(r, 1, log);
+    return rig_view(r, log);
+}
+
 /* Until the plog has all up to there, and no more. */
 static inline void rig_expect_upto(struct rig *r, const struct plog *p, uint64_t upto)
 {

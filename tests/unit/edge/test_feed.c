@@ -37,13 +37,6 @@ static void a_log_ends_while_a_shard_begins_to_tail_it(void **state)
     rig_end(&r);
 }
 
-static void begin_in_a_log(void)
-{
-    rig_begin(&r, true);
-    rig_topic(&r, 1, "LogAAAA1");
-    rig_view(&r, "LogAAAA1");
-}
-
 /* What a client says of a log that this edge doesn't know is judged by what Redis says after that;
  * and sooner than the topic would be read anyway. */
 static void an_unknown_log_is_asked_about(void **state)
@@ -52,7 +45,7 @@ static void an_unknown_log_is_asked_about(void **state)
     uint64_t since, ticks;
 
     (void)state;
-    begin_in_a_log();
+    rig_begin_in(&r, "LogAAAA1");
     t = &r.feed->topics[0];
     rig_wait(&r, r.feed->ticks % 10 == 1); /* every tenth asks anyway */
     ticks = r.feed->ticks;
@@ -81,7 +74,7 @@ static void a_log_without_room_is_not_old(void **state)
     uint64_t since;
 
     (void)state;
-    begin_in_a_log();
+    rig_begin_in(&r, "LogAAAA1");
     since = clock_mono_ms();
     rig_cmd(&r, "HSET ff:topic:t n 2 log LogAAAA2 partitions 4096"); /* FEED_PLOGS_MAX */
     assert_false(feed_is_old_log(r.feed, 0, "LogAAAA2", since));
@@ -143,9 +136,7 @@ static void a_plogs_end_never_goes_back(void **state)
     struct plog *p;
 
     (void)state;
-    rig_begin(&r, true);
-    rig_topic(&r, 1, "LogAAAA1");
-    p = rig_view(&r, "LogAAAA1")->plogs[0];
+    p = rig_begin_in(&r, "LogAAAA1")->plogs[0];
     for (uint64_t pos = 1; pos <= 10; pos++)
         rig_entry(&r, "LogAAAA1", pos, "a");
     feed_tail(r.feed, 0, p, true);
@@ -184,9 +175,7 @@ static void an_older_beacon_is_no_sign_of_life(void **state)
     uint64_t seen;
 
     (void)state;
-    rig_begin(&r, true);
-    rig_topic(&r, 1, "LogAAAA1");
-    p = rig_view(&r, "LogAAAA1")->plogs[0];
+    p = rig_begin_in(&r, "LogAAAA1")->plogs[0];
     beat("100 w1 live 1 50 50 0");
     assert_int_equal(atomic_load(&p->beacon_ms), 0); /* it may be left from whenever */
     assert_int_equal(atomic_load(&p->kafka_end), 50);
@@ -214,9 +203,7 @@ static void an_end_is_as_old_as_its_row_says(void **state)
     struct plog *p;
 
     (void)state;
-    rig_begin(&r, true);
-    rig_topic(&r, 1, "LogAAAA1");
-    p = rig_view(&r, "LogAAAA1")->plogs[0];
+    p = rig_begin_in(&r, "LogAAAA1")->plogs[0];
     beat("1 w1 live 1 40 40 0"); /* whoever wrote it may be dead */
     asked = r.feed->beacon_before_ms;
     before = clock_mono_ms();
@@ -248,9 +235,7 @@ static void what_the_beacon_knew_is_no_news(void **state)
     struct plog *p;
 
     (void)state;
-    rig_begin(&r, true);
-    rig_topic(&r, 1, "LogAAAA1");
-    p = rig_view(&r, "LogAAAA1")->plogs[0];
+    p = rig_begin_in(&r, "LogAAAA1")->plogs[0];
     rig_entry(&r, "LogAAAA1", 5, "a");
     beat("1 w1 live 1 40 40 0");
     assert_int_equal(atomic_load(&p->beacon_state), BEACON_LIVE);
@@ -261,9 +246,7 @@ static void what_the_beacon_knew_is_no_news(void **state)
     assert_int_equal(atomic_load(&p->loose), 0); /* an entry stands there */
     feed_tail(r.feed, 0, p, false);
     rig_end(&r);
-    rig_begin(&r, true);
-    rig_topic(&r, 1, "LogAAAA1");
-    p = rig_view(&r, "LogAAAA1")->plogs[0];
+    p = rig_begin_in(&r, "LogAAAA1")->plogs[0];
     beat("1 w1 live 1 40 0 0");
     beat("2 w1 live 1 40 0 0");
     feed_tail(r.feed, 0, p, true);
@@ -281,9 +264,7 @@ static void a_tail_that_stands_is_connected_anew(void **state)
     char text[80];
 
     (void)state;
-    rig_begin(&r, true);
-    rig_topic(&r, 1, "LogAAAA1");
-    p = rig_view(&r, "LogAAAA1")->plogs[0];
+    p = rig_begin_in(&r, "LogAAAA1")->plogs[0];
     rig_entry(&r, "LogAAAA1", 5, "a");
     feed_tail(r.feed, 0, p, true);
     rig_expect_upto(&r, p, 5);
@@ -312,9 +293,7 @@ static void shards_take_turns_with_pages(void **state)
     struct plog *p;
 
     (void)state;
-    rig_begin(&r, true);
-    rig_topic(&r, 1, "LogAAAA1");
-    p = rig_view(&r, "LogAAAA1")->plogs[0];
+    p = rig_begin_in(&r, "LogAAAA1")->plogs[0];
     rig_entry(&r, "LogAAAA1", 1000, "a");
     feed_tail(r.feed, 0, p, true);
     feed_tail(r.feed, 1, p, true);

@@ -27,9 +27,7 @@ static void what_a_lost_stream_had_is_asked_of_kafka(void **state)
     struct plog *p;
 
     (void)state;
-    rig_begin(&r, true);
-    rig_topic(&r, 1, "LogAAAA1");
-    p = deep_one(rig_view(&r, "LogAAAA1"), 0);
+    p = deep_one(rig_begin_in(&r, "LogAAAA1"), 0);
     p->region_from = 5;
     atomic_store(&p->kafka_low, 8);
     atomic_store(&p->kafka_end, 20);
@@ -55,9 +53,7 @@ static void a_partition_gets_its_share_of_the_searches(void **state)
     struct plog *p, *q;
 
     (void)state;
-    rig_begin(&r, true);
-    rig_topic(&r, 1, "LogAAAA1");
-    v = rig_view(&r, "LogAAAA1");
+    v = rig_begin_in(&r, "LogAAAA1");
     rig_wait(&r, feed_link_is_up(&r.feed->home->history));
     p = deep_one(v, 0);
     q = deep_one(v, 1);
@@ -97,9 +93,7 @@ static void an_unreadable_segment_is_wanted_anew_and_then_told(void **state)
     struct plog *p;
 
     (void)state;
-    rig_begin(&r, true);
-    rig_topic(&r, 1, "LogAAAA1");
-    p = deep_one(rig_view(&r, "LogAAAA1"), 0);
+    p = deep_one(rig_begin_in(&r, "LogAAAA1"), 0);
     rig_wait(&r, atomic_load(&p->state) == PLOG_READY);
     put_segment("garbage");
     search(p, 0);
@@ -136,9 +130,7 @@ static void an_edge_looks_ahead(void **state)
     struct plog *p;
 
     (void)state;
-    rig_begin(&r, true);
-    rig_topic(&r, 1, "LogAAAA1");
-    p = deep_one(rig_view(&r, "LogAAAA1"), 0);
+    p = deep_one(rig_begin_in(&r, "LogAAAA1"), 0);
     rig_wait(&r, atomic_load(&p->state) == PLOG_READY);
     for (uint64_t i = 0; i < 2 * AHEAD; i++)
         put_row(i * SEGMENT_POSITIONS);

@@ -13,9 +13,7 @@ static struct plog *p;
 
 static void begin(void)
 {
-    rig_begin(&r, true);
-    rig_topic(&r, 1, "LogAAAA1");
-    p = rig_view(&r, "LogAAAA1")->plogs[0];
+    p = rig_begin_in(&r, "LogAAAA1")->plogs[0];
     rig_entry(&r, "LogAAAA1", 1000, "a");
     feed_tail(r.feed, 0, p, true);
     for (uint64_t end = clock_mono_ms() + WAIT_MS; atomic_load(&p->state) != PLOG_READY;) {

@@ -12,9 +12,7 @@ static struct plog *p;
 
 static void begin(void)
 {
-    rig_begin(&r, true);
-    rig_topic(&r, 1, LOG);
-    p = rig_view(&r, LOG)->plogs[0];
+    p = rig_begin_in(&r, LOG)->plogs[0];
 }
 
 /* The next test's is the same one. */

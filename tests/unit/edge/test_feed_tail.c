@@ -33,9 +33,7 @@ static void a_backlog_comes_in_few_replies(void **state)
     (void)state;
     memset(json, '1', SIZE);
     json[SIZE] = '\0';
-    rig_begin(&r, true);
-    rig_topic(&r, 1, LOG);
-    p = rig_view(&r, LOG)->plogs[0];
+    p = rig_begin_in(&r, LOG)->plogs[0];
     rig_record(&r, LOG, 1, "a", slice_of(json));
     feed_tail(r.feed, 0, p, true);
     rig_expect_upto(&r, p, 1);
