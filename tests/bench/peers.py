@@ -7,8 +7,9 @@ what its process uses while it takes records in and delivers them to clients of 
 channels, 512 B, flat out: a round is one record for each channel, and the next one is published as soon
 as no more than two are still on their way. A server's first rounds in a turn don't count, as it was
 idle before and costs more then. One that leaves out a delivery is left out itself. To take a record in
-costs each peer less than 0.1 µs a delivery where it has 100 subscribers (nchan: 7 µs a POST). Of nchan
-alone something is asked: the other peers take part in every third turn.
+costs each peer less than 0.1 µs a delivery where it has 100 subscribers (nchan: 7 µs a POST). Only of
+nchan, in the second shape, something is asked: there the other peers take part in every third turn, and
+the first shape has a third of the turns.
 
 What they do for it differs, and only Fanfare does all of it:
 
@@ -37,8 +38,8 @@ from peer_servers import PEERS, Nchan
 from servers import Bare, Fed, cost, cost_ahead
 
 OURS, BARE = "Fanfare", "bare epoll"
-REACH = 1.3  # nchan / edge, where a record has 100 subscribers
-TURNS, SELDOM = 15, 3  # peers that nothing is asked of take part in every third turn
+REACH = {"many": 1.3}  # by shape: nchan / edge, where a record has 100 subscribers
+TURNS, SELDOM = 15, 3  # what nothing is asked of takes part in every third turn
 AHEAD = 2  # rounds on their way
 WARM, ROUNDS = 3, 6  # of a turn, of 10,000 deliveries; who was idle costs more at first
 
@@ -54,6 +55,7 @@ class Field:
 
     def __init__(self, options, key, stack):
         self.options, self.key, self.stack = options, key, stack
+        self.seldom = SELDOM if key in REACH else 1
         self.servers = {}
         self.costs = {}
 
@@ -75,9 +77,9 @@ class Field:
 
     def turn(self, turn, measure):
         """Each once, but for those that come seldom; another one begins each time."""
-        always, full = (OURS, BARE, Nchan.name), not turn % SELDOM
+        always, full = (OURS, BARE, Nchan.name), not turn % self.seldom
         names = [name for name in self.servers if full or name in always]
-        first = (turn // SELDOM if full else turn) % len(names)
+        first = (turn // self.seldom if full else turn) % len(names)
         for name in names[first:] + names[:first]:
             try:
                 self.costs[name][turn] = measure(*self.servers[name])
@@ -88,7 +90,7 @@ class Field:
 def measured(options, directory, key):
     """({name: {turn: µs a delivery}} of one shape, the peers' versions)"""
     _, clients, channels, size = SHAPES[key]
-    turns = 5 if options.quick else TURNS
+    turns = TURNS if key in REACH and not options.quick else TURNS // SELDOM
 
     def some(server, sink, rounds):
         if channels:
@@ -126,7 +128,7 @@ def figures_of(key, costs):
     for name, theirs in costs.items():
         if name in (OURS, BARE):
             continue
-        reach = REACH if key == "many" and name == Nchan.name else None
+        reach = REACH.get(key) if name == Nchan.name else None
         ratios = [each / ours[turn] for turn, each in theirs.items()]
         beside = middle({turn: ours[turn] for turn in theirs})
         note = f"µs a delivery: {middle(theirs):.2f}, Fanfare {beside:.2f}"
