@@ -15,7 +15,9 @@
 #include "common/io/http.h"
 
 /* A node whose last beat is older is dead. Beats: three within it. Whoever dies is out of every
- * view after CONSUL_TTL_MS, the pause of a watch and what Consul takes: 3 s at most. */
+ * view after CONSUL_TTL_MS, the pause of a watch and what Consul takes: 3 s at most. An agent that
+ * has just started or heard of a new leader may keep it to itself for longer, if no other node
+ * beats at it (decision 29). */
 #define CONSUL_TTL_MS  2500
 #define CONSUL_BEAT_MS 800
 /* Nodes that are gone after some trouble with Consul stay in the view for as long: they, too, need

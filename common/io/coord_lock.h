@@ -3,7 +3,8 @@
  * coord_lock.h: locks with one holder in the whole cluster, kept by the coordination service.
  *
  * A lock is tried for until it is freed: it may be gained, lost and gained again. A holder that
- * dies is followed within 7 s; one that frees it, or ends, as soon as the service has heard of it.
+ * dies is followed within 7 s (some more shortly after an election of Consul's: decision 29); one
+ * that frees it, or ends, as soon as the service has heard of it.
  * A holder that can't reach the service is told that it lost before another one can gain, whatever
  * it was that ended its session (the agent, the network, a service that came back without data).
  *

