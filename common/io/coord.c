@@ -127,15 +127,32 @@ void coord_seen(struct coord *c, struct coord_list *seen)
     publish(c);
 }
 
-void coord_lost(struct coord *c, const char *why)
+/* Remembers it; true if it was there already, or there were too many. */
+static bool was_told(struct coord *c, int kind)
 {
-    if (c->lost_ms)
-        return;
-    c->lost_ms = clock_mono_ms();
-    metric_set(&c->metrics->lost, 1);
-    COORD_COUNT(c, losses, 1);
-    publish(c);
-    log_warn("coordination_lost", " members=%zu why=%s", c->view->count, log_value(slice_of(why)));
+    for (unsigned i = 0; i < c->told_count; i++)
+        if (c->told[i] == kind)
+            return true;
+    if (c->told_count == COORD_TOLD_MAX)
+        return true;
+    c->told[c->told_count++] = kind;
+    return false;
+}
+
+void coord_lost(struct coord *c, int kind, const char *why)
+{
+    uint64_t now = clock_mono_ms();
+
+    if (!c->lost_ms) {
+        c->lost_ms = now;
+        c->told_count = 0;
+        metric_set(&c->metrics->lost, 1);
+        COORD_COUNT(c, losses, 1);
+        publish(c);
+    }
+    if (!was_told(c, kind))
+        log_warn("coordination_lost", " members=%zu lost_ms=%llu why=%s", c->view->count,
+                 (unsigned long long)(now - c->lost_ms), log_value(slice_of(why)));
 }
 
 void coord_back(struct coord *c)

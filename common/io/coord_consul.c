@@ -81,14 +81,15 @@ void consul_task_done(struct consul_task *t)
 
 /* ---- does it answer? ---- */
 
-static void judge(struct consul *k)
+/* A lane that is still down says nothing new when another one is well. */
+static void judge(struct consul *k, bool is_failure)
 {
-    const char *why = k->self.lane.down ? k->self.lane.why : consul_watch_lost(k);
+    const struct consul_lane *l = k->self.lane.down ? &k->self.lane : consul_watch_lost(k);
 
-    if (why)
-        coord_lost(k->c, why);
-    else
+    if (!l)
         coord_back(k->c);
+    else if (is_failure || !k->c->lost_ms)
+        coord_lost(k->c, l->kind, l->why);
 }
 
 void consul_lane_good(struct consul *k, struct consul_lane *l)
@@ -97,43 +98,47 @@ void consul_lane_good(struct consul *k, struct consul_lane *l)
     l->failures = 0;
     l->succeeded = true;
     l->down = false;
-    judge(k);
+    judge(k, false);
 }
 
 static void explain(struct consul *k, const struct http_reply *r, const char *what,
-                    char why[CONSUL_WHY_MAX])
+                    char why[COORD_WHY_MAX])
 {
     const char *url = k->conf->consul_url;
     int n = r->body.n < 200 ? (int)r->body.n : 200;
 
     if (r->err)
-        snprintf(why, CONSUL_WHY_MAX,
+        snprintf(why, COORD_WHY_MAX,
                  "Consul at %s doesn't answer (%s): start an agent there, or set consul_url", url,
                  r->why);
     else if (r->status == 401 || r->status == 403)
         snprintf(
-            why, CONSUL_WHY_MAX,
+            why, COORD_WHY_MAX,
             "Consul at %s doesn't let us %s (%d: %.*s): set consul_token to one with service:write "
             "for %s, service:read for fanfare-edge and fanfare-worker, and node:read",
             url, what, r->status, n, r->body.p, consul_service(coord_self(k->c)->role));
     else
-        snprintf(why, CONSUL_WHY_MAX, "Consul at %s can't %s (%d: %.*s)", url, what, r->status, n,
+        snprintf(why, COORD_WHY_MAX, "Consul at %s can't %s (%d: %.*s)", url, what, r->status, n,
                  r->body.p);
 }
 
 uint64_t consul_lane_bad(struct consul *k, struct consul_lane *l, const struct http_reply *r,
                          const char *what)
 {
+    int now = r->err ? r->err : r->status;
+    bool is_news = !l->down || l->last == now; /* it lasts: a 404 is the way back, it forgot us */
     uint64_t random;
 
     COORD_COUNT(k->c, answers_bad, 1);
     l->trouble_ms = clock_mono_ms();
     if (l->failures < UINT16_MAX)
         l->failures++;
-    if (!l->down && (l->failures > 1 || !l->succeeded)) {
-        l->down = true;
+    l->last = now;
+    l->down = l->failures > 1 || !l->succeeded;
+    if (l->down && is_news) {
+        l->kind = now;
         explain(k, r, what, l->why);
-        judge(k);
+        judge(k, true);
     }
     proc_random(&random, sizeof(random));
     return coord_backoff_ms(l->failures, BACKOFF_BASE_MS, BACKOFF_CAP_MS, random);

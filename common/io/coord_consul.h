@@ -32,7 +32,6 @@
 #define CONSUL_LOCK_DELAY_MS 4000
 /* Consul's own bound of a value in Meta. */
 #define CONSUL_VALUE_MAX 512
-#define CONSUL_WHY_MAX   700
 
 struct consul;
 
@@ -40,8 +39,10 @@ struct consul;
 struct consul_lane {
     unsigned failures;
     bool succeeded, down;
-    uint64_t trouble_ms;      /* when it last failed, or was slow; 0: never */
-    char why[CONSUL_WHY_MAX]; /* of down */
+    uint64_t trouble_ms;     /* when it last failed, or was slow; 0: never */
+    int last;                /* failure: -errno or a status */
+    int kind;                /* the same of why */
+    char why[COORD_WHY_MAX]; /* of down */
 };
 
 struct consul_self {
@@ -143,7 +144,7 @@ uint64_t consul_self_trouble_ms(const struct consul *k);
 void consul_watch_start(struct consul *k);
 void consul_watch_hurry(struct consul *k); /* ask anew, soon */
 /* Why nothing is heard of this node's own datacenter; NULL: it is. */
-const char *consul_watch_lost(const struct consul *k);
+const struct consul_lane *consul_watch_lost(const struct consul *k);
 /* Which others aren't heard of is said at a good beat: then it isn't the agent. */
 void consul_watch_tell(struct consul *k);
 /* This node is registered, and yet no answer has it: they are not the whole truth. */

@@ -100,22 +100,22 @@ bool consul_watch_is_blind(const struct consul *k)
 
 /* ---- which of them are lost ---- */
 
-static const char *why_of(const struct consul_watch two[2])
+static const struct consul_lane *down_of(const struct consul_watch two[2])
 {
-    return two[0].lane.down ? two[0].lane.why : two[1].lane.down ? two[1].lane.why : NULL;
+    return two[0].lane.down ? &two[0].lane : two[1].lane.down ? &two[1].lane : NULL;
 }
 
 /* Until its own datacenter is known, any one that answers will do. */
-const char *consul_watch_lost(const struct consul *k)
+const struct consul_lane *consul_watch_lost(const struct consul *k)
 {
-    const char *why = NULL;
+    const struct consul_lane *down = NULL;
 
     for (size_t i = 0; i < k->watch_count; i += 2) {
-        why = why_of(&k->watches[i]);
-        if (k->own ? k->own == k->watches[i].datacenter : !why)
-            return why;
+        down = down_of(&k->watches[i]);
+        if (k->own ? k->own == k->watches[i].datacenter : !down)
+            return down;
     }
-    return why;
+    return down;
 }
 
 void consul_watch_tell(struct consul *k)
@@ -126,16 +126,16 @@ void consul_watch_tell(struct consul *k)
         return;
     for (size_t i = 0; i < k->watch_count; i += 2) {
         struct consul_watch *w = &k->watches[i];
-        const char *why = w->datacenter == k->own ? NULL : why_of(w);
+        const struct consul_lane *down = w->datacenter == k->own ? NULL : down_of(w);
 
-        if (why && !w->told_lost)
+        if (down && !w->told_lost)
             log_warn("datacenter_lost", " datacenter=%s members=%zu why=%s",
                      log_value(slice_of(w->datacenter)), w[0].shown.n + w[1].shown.n,
-                     log_value(slice_of(why)));
-        else if (!why && w->told_lost)
+                     log_value(slice_of(down->why)));
+        else if (!down && w->told_lost)
             log_info("datacenter_back", " datacenter=%s members=%zu",
                      log_value(slice_of(w->datacenter)), w[0].shown.n + w[1].shown.n);
-        w->told_lost = why != NULL;
+        w->told_lost = down != NULL;
         lost += w->told_lost;
     }
     metric_set(&k->c->metrics->datacenters_lost, lost);

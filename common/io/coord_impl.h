@@ -61,6 +61,9 @@ uint64_t coord_backoff_ms(unsigned failures, uint64_t base, uint64_t cap, uint64
 
 /* ---- the module and its backend ---- */
 
+#define COORD_WHY_MAX  800 /* bytes of a loss's reason */
+#define COORD_TOLD_MAX 8
+
 /* Something for coord's thread to do; a part of what it is about. */
 struct coord_job {
     struct list node;
@@ -90,7 +93,9 @@ struct coord {
     struct ev_timer patience; /* with the goodbye */
     pthread_t thread;
     struct coord_list others; /* as the backend saw them last */
-    uint64_t lost_ms;
+    uint64_t lost_ms;         /* since when it is; 0: it isn't */
+    int told[COORD_TOLD_MAX]; /* the kinds of reasons that were logged of this loss */
+    unsigned told_count;
     _Atomic uint64_t version;
     _Atomic bool stopping;
     pthread_mutex_t lock;    /* of what follows */
@@ -102,7 +107,10 @@ struct coord {
 
 /* The backend's news. seen: who is there besides this node; its members are taken. */
 void coord_seen(struct coord *c, struct coord_list *seen);
-void coord_lost(struct coord *c, const char *why); /* said once; again only after coord_back() */
+/* At its begin and as often as one likes while it lasts. kind (-errno or an HTTP status): each is
+ * logged once for a loss, so that who mended one thing learns of the next. Report what lasts: what
+ * is only on the way back would be news of something that needs no mending. */
+void coord_lost(struct coord *c, int kind, const char *why);
 void coord_back(struct coord *c);
 void coord_left(struct coord *c);
 /* This node; only its load ever changes, which the backend is told of. */

@@ -13,6 +13,7 @@
  */
 #include "common/io/coord_kube.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -27,13 +28,13 @@
 #define BACKOFF_CAP_MS  2000
 #define PAUSE_MS        1000 /* between two lists, or watches, at least */
 #define SETTLE_MS       2000 /* one deleted by hand is made anew after the controller's second */
-#define WHY_MAX         800
 
 /* Lists, or watches. Down: it failed twice in a row, or never succeeded. Two, for a right to list
  * alone would else look like a service that comes and goes. A broken connection of a watch is no
  * failure of either: the list that follows is, or isn't. */
 struct lane {
     unsigned failures;
+    int kind; /* of the last one, as coord_lost() */
     bool succeeded, down;
 };
 
@@ -125,23 +126,25 @@ static void good(struct kube *k, struct lane *l)
     up(k, l);
 }
 
-static void bad(struct kube *k, struct lane *l, const char *why)
+static void bad(struct kube *k, struct lane *l, int kind, const char *why)
 {
+    bool is_news = !l->down || l->kind == kind;
+
     COORD_COUNT(k->c, answers_bad, 1);
     k->slices.version[0] = '\0';
     if (l->failures < UINT16_MAX)
         l->failures++;
-    if (!l->down && (l->failures > 1 || !l->succeeded)) {
-        l->down = true;
-        coord_lost(k->c, why);
-    }
+    l->kind = kind;
+    l->down = l->failures > 1 || !l->succeeded;
+    if (l->down && is_news)
+        coord_lost(k->c, kind, why);
     again(k,
           coord_backoff_ms(l->failures, BACKOFF_BASE_MS, BACKOFF_CAP_MS, random_below(UINT64_MAX)));
 }
 
 static void refused(struct kube *k, struct lane *l, const struct http_reply *r)
 {
-    char said[KUBE_SAID_MAX], why[WHY_MAX];
+    char said[KUBE_SAID_MAX], why[COORD_WHY_MAX];
 
     kube_said(r->body, said);
     if (r->err)
@@ -163,7 +166,7 @@ static void refused(struct kube *k, struct lane *l, const struct http_reply *r)
     else
         snprintf(why, sizeof(why), "the API server at %s can't tell who is there (%d: %s)",
                  k->base.p, r->status, said);
-    bad(k, l, why);
+    bad(k, l, r->err ? r->err : r->status, why);
 }
 
 /* ---- a list ---- */
@@ -172,7 +175,7 @@ static void on_list(const struct http_reply *r, void *arg)
 {
     struct kube *k = arg;
     struct kube_slices listed;
-    char why[WHY_MAX];
+    char why[COORD_WHY_MAX];
 
     k->call = NULL;
     if (r->err || r->status != 200) {
@@ -180,7 +183,7 @@ static void on_list(const struct http_reply *r, void *arg)
         return;
     }
     if (kube_list(r->body, coord_self(k->c), &listed)) {
-        bad(k, &k->lists, "the API server's list of EndpointSlices can't be read");
+        bad(k, &k->lists, -EBADMSG, "the API server's list of EndpointSlices can't be read");
         return;
     }
     if (!listed.n) { /* ours are there as long as the Service is: it is another one */
@@ -189,7 +192,7 @@ static void on_list(const struct http_reply *r, void *arg)
                  "namespace %s has no EndpointSlices of a Service %s: set kubernetes_service to "
                  "the edges' headless one",
                  k->space.p, k->c->conf->kubernetes_service);
-        bad(k, &k->lists, why);
+        bad(k, &k->lists, -ENOENT, why);
         return;
     }
     kube_slices_done(&k->slices);
@@ -267,7 +270,7 @@ static bool on_part(struct slice bytes, void *arg)
 static void on_watch_end(const struct http_reply *r, void *arg)
 {
     struct kube *k = arg;
-    char why[WHY_MAX];
+    char why[COORD_WHY_MAX];
 
     k->call = NULL;
     if (k->is_expired || (!r->err && r->status == 410)) {
@@ -275,7 +278,7 @@ static void on_watch_end(const struct http_reply *r, void *arg)
         again_soon(k);
     } else if (k->is_wrong) {
         snprintf(why, sizeof(why), "the API server ended the watch (%s)", k->said);
-        bad(k, &k->watches, why);
+        bad(k, &k->watches, -EPROTO, why);
     } else if (r->err) { /* is it away? A list will say */
         COORD_COUNT(k->c, answers_bad, 1);
         k->slices.version[0] = '\0';
@@ -307,7 +310,7 @@ static bool add_token(struct kube *k, struct buf *header)
         while (why.n && why.p[why.n - 1] == '\n')
             why.n--;
         buf_byte(&why, '\0');
-        bad(k, &k->lists, why.n > 1 ? why.p : "the pod's token is none");
+        bad(k, &k->lists, -EPERM, why.n > 1 ? why.p : "the pod's token is none");
     }
     buf_done(&why);
     return good;

@@ -141,7 +141,10 @@ def test_a_token_is_read_again(api, edge_of, tmp_path):
     why = edge.wait_event("coordination_lost")["why"]
     assert "401" in why and str(account) in why
     assert "no.such.token" not in edge.log.read_text()
+    api.forbid()
     (account / "token").write_text(good)
+    edge.wait_for(lambda: "403" in edge.event("coordination_lost")["why"], "the next reason", 15)
+    api.allow()
     edge.wait_event("coordination_back")
     wait_states(edge, **{"edge-b": "ready"})
 

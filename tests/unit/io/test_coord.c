@@ -73,6 +73,29 @@ static void others_are_told_what_they_can_use_and_no_password(void **state)
     coord_stop(c);
 }
 
+static void each_kind_of_reason_is_told_once_for_a_loss(void **state)
+{
+    struct coord_metrics metrics = {0};
+    struct coord_conf conf = {.coordination = COORDINATION_NONE};
+    struct coord_opts opts = {.conf = &conf, .metrics = &metrics, .self = {.node = "n"}};
+    struct coord *c = coord_start(&opts);
+
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        coord_lost(c, -ETIMEDOUT, "timed out after 1001 ms");
+        coord_lost(c, 403, "a token is missing");
+    }
+    assert_int_equal(c->told_count, 2);
+    for (int i = 0; i < 100; i++) /* whatever answers there, the log isn't flooded */
+        coord_lost(c, 500 + i, "");
+    assert_int_equal(c->told_count, COORD_TOLD_MAX);
+    coord_back(c);
+    coord_lost(c, 403, "a token is missing"); /* a new loss is told at once */
+    assert_int_equal(c->told_count, 1);
+    assert_int_equal(metric_read(&metrics.losses), 2);
+    coord_stop(c);
+}
+
 static void members_are_in_order_and_once(void **state)
 {
     static const struct {
@@ -161,6 +184,7 @@ int main(void)
     const struct CMUnitTest list[] = {
         cmocka_unit_test(a_node_without_coordination_is_alone),
         cmocka_unit_test(others_are_told_what_they_can_use_and_no_password),
+        cmocka_unit_test(each_kind_of_reason_is_told_once_for_a_loss),
         cmocka_unit_test(members_are_in_order_and_once),
         cmocka_unit_test(addresses_are_such_that_others_reach_them),
         cmocka_unit_test(advertised_addresses_are_checked),
