@@ -9,8 +9,8 @@ one shard also pings its clients and watches its region's beacon, the bare serve
 round is one record for each channel, and the next one is published as soon as no more than two are still
 on their way; an edge that finds several records of a channel sends them as one block, the bare server
 sends each as it comes. Deliveries per second of an edge's CPU are those of the runs flat out: by perf, 97
-% of that CPU time is within io_uring_enter(), and two fifths of it are the clients' part of it, as over
-loopback a receiver's softirq runs in its sender.
+% of that CPU time is within io_uring_enter(), much of it the clients' part: over loopback a receiver's
+softirq runs in its sender.
 """
 
 from delivery import note_of

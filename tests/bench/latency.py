@@ -13,8 +13,8 @@ which is the machine's stalls: below zero is better than allowed. The samples of
 before a quantile is taken, and each pool gives one value. All processes share the machine's cores with
 Kafka and the clients, so where these don't do, latency is waiting for a core: the bare pipeline's, the
 least that this design can be, tells. A record is sent at once (linger.ms=0) at 300 and 1,000 records/s; at
-5,000 and 20,000 with the producer's default of 5 ms. With linger.ms=0 there, Kafka alone would take up to
-half of two cores, and p50 be 3 and 1.1 ms over the floor, the bare pipeline's 7 and 3.9.
+5,000 and 20,000 with the producer's default of 5 ms: without it Kafka alone would take up to half of two
+cores, which the pipelines then lack.
 
 The oracle's verdict must be clean, for both pipelines, or the run doesn't count.
 """

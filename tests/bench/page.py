@@ -36,6 +36,15 @@ def in_short(figures):
     return [f"- {text.format(seen[bench, key])}" for bench, key, text in IN_SHORT if (bench, key) in seen]
 
 
+def reaches(figures):
+    asked = [f for f in figures if f["reach"] is not None]
+    missed = [f"`{f['bench']}`: {f['name']}" for f in asked if not f["met"]]
+    text = f"Of {len(asked)} reaches, {len(asked) - len(missed)} are met on the machine below."
+    if missed:
+        text += f" Not met ([why](decisions/0036-two-machines.md)): {'; '.join(missed)}."
+    return text
+
+
 def reach_of(figure):
     if figure["reach"] is None:
         return ""
@@ -78,7 +87,8 @@ def section(bench, told):
 
 def page(told):
     head = (HERE / "performance.head.md").read_text().rstrip()
-    out = [head.replace("<!-- in short -->", "\n".join(in_short(told["figures"]))), ""]
+    head = head.replace("<!-- in short -->", "\n".join(in_short(told["figures"])))
+    out = [head.replace("<!-- reaches -->", reaches(told["figures"])), ""]
     out += ["Seen on:", ""]
     out += [f"- {key}: {value}" for key, value in told["environment"].items()] + [""]
     out += ["![Each figure beside its reach](performance/overview.svg)", ""]

@@ -39,7 +39,7 @@ from servers import Bare, Fed, cost, cost_ahead
 
 OURS, BARE = "Fanfare", "bare epoll"
 REACH = {"many": 1.3}  # by shape: nchan / edge, where a record has 100 subscribers
-TURNS, SELDOM = 15, 3  # what nothing is asked of takes part in every third turn
+TURNS, SELDOM = 15, 3  # what nothing is asked of: a peer comes every third turn, a shape has a third
 AHEAD = 2  # rounds on their way
 WARM, ROUNDS = 3, 6  # of a turn, of 10,000 deliveries; who was idle costs more at first
 

@@ -104,6 +104,12 @@ def test_page_says_each_figure_its_reach_and_verdict():
     assert "load before 0.1, --quick; the kernel's costs: 0.1 µs a system call):" in page.page(told)
 
 
+def test_page_says_which_reaches_are_missed():
+    met, missed, shown = (Figure("b", k, k, [2.0], "×", r) for k, r in (("x", 3), ("y", 1), ("z", None)))
+    told = page.reaches([f.as_json() for f in (met, missed, shown)])
+    assert told.startswith("Of 2 reaches, 1 are met") and told.endswith(": `b`: y.")
+
+
 def test_page_begins_with_what_a_reader_wants_to_know():
     told = page.in_short([Figure("fanout", "rate", "rate", [271_828.0], "/s").as_json()])
     assert len(told) == 1 and told[0].startswith("- **272,000** deliveries")
@@ -195,9 +201,9 @@ class Left:
         self.out.append(what)
 
 
-def field(*names):
+def field(*names, shape="many"):
     left = Left()
-    found = peers.Field(left, "many", None)
+    found = peers.Field(left, shape, None)
     found.servers = {name: (name, None) for name in names}
     found.costs = {name: {} for name in names}
     return found, left
@@ -225,6 +231,13 @@ def test_peers_of_which_nothing_is_asked_come_seldom_and_are_compared_turn_by_tu
     found.costs[peers.OURS][1] = 1000.0  # a turn without NATS
     ratios = {f.key: f.values for f in peers.figures_of("one", found.costs)}
     assert ratios["one-nats"] == [4.0, 4.0]
+
+
+def test_in_a_shape_of_which_nothing_is_asked_all_take_part_in_each_turn():
+    found, _ = field(peers.BARE, peers.OURS, "NATS", shape="one")
+    for i in range(3):
+        found.turn(i, lambda *_: 1.0)
+    assert list(found.costs["NATS"]) == [0, 1, 2]
 
 
 def test_edge_that_fails_fails_the_bench():
