@@ -81,14 +81,17 @@ void consul_task_done(struct consul_task *t)
 
 /* ---- does it answer? ---- */
 
-/* A lane that is still down says nothing new when another one is well. */
-static void judge(struct consul *k, bool is_failure)
+/* failed: what just did, with news; NULL: none. While it is lost only such a lane tells, and only
+ * the one that it is lost for; until its own datacenter is known, that may be any. */
+static void judge(struct consul *k, const struct consul_lane *failed)
 {
     const struct consul_lane *l = k->self.lane.down ? &k->self.lane : consul_watch_lost(k);
 
+    if (l && failed && l != &k->self.lane && !k->own)
+        l = failed;
     if (!l)
         coord_back(k->c);
-    else if (is_failure || !k->c->lost_ms)
+    else if (l == failed || !k->c->lost_ms)
         coord_lost(k->c, l->kind, l->why);
 }
 
@@ -98,7 +101,7 @@ void consul_lane_good(struct consul *k, struct consul_lane *l)
     l->failures = 0;
     l->succeeded = true;
     l->down = false;
-    judge(k, false);
+    judge(k, NULL);
 }
 
 static void explain(struct consul *k, const struct http_reply *r, const char *what,
@@ -125,21 +128,20 @@ static void explain(struct consul *k, const struct http_reply *r, const char *wh
 uint64_t consul_lane_bad(struct consul *k, struct consul_lane *l, const struct http_reply *r,
                          const char *what)
 {
-    int now = r->err ? r->err : r->status;
-    bool is_news = !l->down || l->last == now; /* it lasts: a 404 is the way back, it forgot us */
+    int kind = r->err ? r->err : r->status;
+    bool is_news = !l->down || l->kind == kind; /* the same twice: it lasts */
     uint64_t random;
 
     COORD_COUNT(k->c, answers_bad, 1);
     l->trouble_ms = clock_mono_ms();
     if (l->failures < UINT16_MAX)
         l->failures++;
-    l->last = now;
+    l->kind = kind;
     l->down = l->failures > 1 || !l->succeeded;
-    if (l->down && is_news) {
-        l->kind = now;
+    if (l->down)
         explain(k, r, what, l->why);
-        judge(k, true);
-    }
+    if (l->down && is_news)
+        judge(k, l);
     proc_random(&random, sizeof(random));
     return coord_backoff_ms(l->failures, BACKOFF_BASE_MS, BACKOFF_CAP_MS, random);
 }

@@ -40,9 +40,8 @@ struct consul_lane {
     unsigned failures;
     bool succeeded, down;
     uint64_t trouble_ms;     /* when it last failed, or was slow; 0: never */
-    int last;                /* failure: -errno or a status */
-    int kind;                /* the same of why */
-    char why[COORD_WHY_MAX]; /* of down */
+    int kind;                /* of its last failure: -errno or a status */
+    char why[COORD_WHY_MAX]; /* the same, of down */
 };
 
 struct consul_self {

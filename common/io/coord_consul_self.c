@@ -97,6 +97,17 @@ static void tell_all(struct consul *k)
 
 /* ---- a beat ---- */
 
+/* No failure: the agent is there. What it knew of others may be gone as well: trouble. */
+static void forgotten(struct consul *k)
+{
+    struct consul_self *s = &k->self;
+
+    COORD_COUNT(k->c, answers_bad, 1);
+    s->lane.trouble_ms = clock_mono_ms();
+    s->registered = false;
+    step(k);
+}
+
 static void on_beat(const struct http_reply *r, void *arg)
 {
     struct consul *k = arg;
@@ -109,8 +120,12 @@ static void on_beat(const struct http_reply *r, void *arg)
         return;
     }
     s->status = NULL;
+    if (!r->err && r->status == 404) {
+        forgotten(k);
+        return;
+    }
     if (!r->err && r->status != 403)
-        s->registered = false; /* 404, or 500 of older agents: it doesn't know the check */
+        s->registered = false; /* 500 of older agents: the same */
     failed(k, r, "renew this node's check");
 }
 

@@ -183,7 +183,7 @@ static void on_list(const struct http_reply *r, void *arg)
         return;
     }
     if (kube_list(r->body, coord_self(k->c), &listed)) {
-        bad(k, &k->lists, -EBADMSG, "the API server's list of EndpointSlices can't be read");
+        bad(k, &k->lists, -ENODATA, "the API server's list of EndpointSlices can't be read");
         return;
     }
     if (!listed.n) { /* ours are there as long as the Service is: it is another one */
@@ -279,7 +279,7 @@ static void on_watch_end(const struct http_reply *r, void *arg)
     } else if (k->is_wrong) {
         snprintf(why, sizeof(why), "the API server ended the watch (%s)", k->said);
         bad(k, &k->watches, -EPROTO, why);
-    } else if (r->err) { /* is it away? A list will say */
+    } else if (r->err && !k->watches.down) { /* is it away? A list will say */
         COORD_COUNT(k->c, answers_bad, 1);
         k->slices.version[0] = '\0';
         again_soon(k);
