@@ -62,7 +62,7 @@ uint64_t coord_backoff_ms(unsigned failures, uint64_t base, uint64_t cap, uint64
 /* ---- the module and its backend ---- */
 
 #define COORD_WHY_MAX  800 /* bytes of a loss's reason */
-#define COORD_TOLD_MAX 16
+#define COORD_TOLD_MAX 16  /* kinds of reasons that are logged of one loss */
 
 /* Something for coord's thread to do; a part of what it is about. */
 struct coord_job {
