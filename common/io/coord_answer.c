@@ -59,3 +59,19 @@ uint64_t coord_backoff_ms(unsigned failures, uint64_t base, uint64_t cap, uint64
 
     return 1 + random % (most < cap ? most : cap);
 }
+
+void coord_lane_succeeded(struct coord_lane *l)
+{
+    *l = (struct coord_lane){.succeeded = true};
+}
+
+bool coord_lane_failed(struct coord_lane *l, int kind)
+{
+    bool is_news = !l->down || l->kind == kind;
+
+    if (l->failures < UINT16_MAX)
+        l->failures++;
+    l->kind = kind;
+    l->down = l->failures > 1 || !l->succeeded;
+    return l->down && is_news;
+}

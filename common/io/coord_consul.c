@@ -85,22 +85,20 @@ void consul_task_done(struct consul_task *t)
  * the one that it is lost for; until its own datacenter is known, that may be any. */
 static void judge(struct consul *k, const struct consul_lane *failed)
 {
-    const struct consul_lane *l = k->self.lane.down ? &k->self.lane : consul_watch_lost(k);
+    const struct consul_lane *l = k->self.lane.tries.down ? &k->self.lane : consul_watch_lost(k);
 
     if (l && failed && l != &k->self.lane && !k->own)
         l = failed;
     if (!l)
         coord_back(k->c);
     else if (l == failed || !k->c->lost_ms)
-        coord_lost(k->c, l->kind, l->why);
+        coord_lost(k->c, l->tries.kind, l->why);
 }
 
 void consul_lane_good(struct consul *k, struct consul_lane *l)
 {
     COORD_COUNT(k->c, answers_good, 1);
-    l->failures = 0;
-    l->succeeded = true;
-    l->down = false;
+    coord_lane_succeeded(&l->tries);
     judge(k, NULL);
 }
 
@@ -128,22 +126,17 @@ static void explain(struct consul *k, const struct http_reply *r, const char *wh
 uint64_t consul_lane_bad(struct consul *k, struct consul_lane *l, const struct http_reply *r,
                          const char *what)
 {
-    int kind = r->err ? r->err : r->status;
-    bool is_news = !l->down || l->kind == kind; /* the same twice: it lasts */
+    bool is_news = coord_lane_failed(&l->tries, r->err ? r->err : r->status);
     uint64_t random;
 
     COORD_COUNT(k->c, answers_bad, 1);
     l->trouble_ms = clock_mono_ms();
-    if (l->failures < UINT16_MAX)
-        l->failures++;
-    l->kind = kind;
-    l->down = l->failures > 1 || !l->succeeded;
-    if (l->down)
+    if (l->tries.down)
         explain(k, r, what, l->why);
-    if (l->down && is_news)
+    if (is_news)
         judge(k, l);
     proc_random(&random, sizeof(random));
-    return coord_backoff_ms(l->failures, BACKOFF_BASE_MS, BACKOFF_CAP_MS, random);
+    return coord_backoff_ms(l->tries.failures, BACKOFF_BASE_MS, BACKOFF_CAP_MS, random);
 }
 
 /* ---- the table ---- */

@@ -35,13 +35,10 @@
 
 struct consul;
 
-/* One thing that is asked again and again. Down: it failed twice in a row, or never succeeded. */
 struct consul_lane {
-    unsigned failures;
-    bool succeeded, down;
+    struct coord_lane tries;
     uint64_t trouble_ms;     /* when it last failed, or was slow; 0: never */
-    int kind;                /* of its last failure: -errno or a status */
-    char why[COORD_WHY_MAX]; /* the same, of down */
+    char why[COORD_WHY_MAX]; /* its last failure, while it is down */
 };
 
 struct consul_self {

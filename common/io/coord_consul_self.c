@@ -28,7 +28,7 @@ static void failed(struct consul *k, const struct http_reply *r, const char *wha
 /* The first good answer after trouble tells the watches, too: theirs may be on dead connections. */
 static void succeeded(struct consul *k)
 {
-    bool was_down = k->self.lane.down;
+    bool was_down = k->self.lane.tries.down;
 
     consul_lane_good(k, &k->self.lane);
     if (clock_mono_ms() - k->self.asked_ms > SLOW_MS)

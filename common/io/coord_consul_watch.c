@@ -60,7 +60,7 @@ static void on_grace(struct ev_loop *loop, struct ev_timer *t, int events)
     struct consul_watch *w = container_of(t, struct consul_watch, grace);
 
     (void)loop, (void)events;
-    if (!w->lane.failures)
+    if (!w->lane.tries.failures)
         settle(w);
 }
 
@@ -102,7 +102,7 @@ bool consul_watch_is_blind(const struct consul *k)
 
 static const struct consul_lane *down_of(const struct consul_watch two[2])
 {
-    return two[0].lane.down ? &two[0].lane : two[1].lane.down ? &two[1].lane : NULL;
+    return two[0].lane.tries.down ? &two[0].lane : two[1].lane.tries.down ? &two[1].lane : NULL;
 }
 
 /* Until its own datacenter is known, any one that answers will do. */

@@ -59,6 +59,16 @@ int coord_entries(struct slice *rest, size_t entry_max, size_t most, coord_entry
 /* Full jitter: anything up to base × 2^(failures - 1), at most cap; random is any number. */
 uint64_t coord_backoff_ms(unsigned failures, uint64_t base, uint64_t cap, uint64_t random);
 
+/* One thing that is asked again and again. Down: it failed twice in a row, or never succeeded. */
+struct coord_lane {
+    unsigned failures; /* in a row */
+    int kind;          /* of the last one: -errno or an HTTP status */
+    bool succeeded, down;
+};
+void coord_lane_succeeded(struct coord_lane *l);
+/* Is it down, and is that news? It is when it went down, and when one kind came twice: it lasts. */
+bool coord_lane_failed(struct coord_lane *l, int kind);
+
 /* ---- the module and its backend ---- */
 
 #define COORD_WHY_MAX  800 /* bytes of a loss's reason */

@@ -29,15 +29,6 @@
 #define PAUSE_MS        1000 /* between two lists, or watches, at least */
 #define SETTLE_MS       2000 /* one deleted by hand is made anew after the controller's second */
 
-/* Lists, or watches. Down: it failed twice in a row, or never succeeded. Two, for a right to list
- * alone would else look like a service that comes and goes. A broken connection of a watch is no
- * failure of either: the list that follows is, or isn't. */
-struct lane {
-    unsigned failures;
-    int kind; /* of the last one, as coord_lost() */
-    bool succeeded, down;
-};
-
 struct kube {
     struct coord *c;
     struct http *http;
@@ -46,7 +37,9 @@ struct kube {
     struct kube_slices slices;
     struct buf base, space, line; /* line: of the watch, not yet whole */
     uint64_t asked_ms;
-    struct lane lists, watches;
+    /* Two, for a right to list alone would else look like a service that comes and goes. A broken
+     * connection of a watch is no failure of either: the list that follows is, or isn't. */
+    struct coord_lane lists, watches;
     bool is_expired; /* the watch: nobody knows its version any more */
     bool is_wrong;   /* the watch: said says why it ended */
     char said[KUBE_SAID_MAX];
@@ -111,38 +104,32 @@ static void again_soon(struct kube *k)
     again(k, (lasted < PAUSE_MS ? PAUSE_MS - lasted : 0) + random_below(BACKOFF_BASE_MS));
 }
 
-static void up(struct kube *k, struct lane *l)
+static void up(struct kube *k, struct coord_lane *l)
 {
     bool was_down = l->down;
 
-    *l = (struct lane){.succeeded = true};
+    coord_lane_succeeded(l);
     if (was_down && !k->lists.down && !k->watches.down)
         coord_back(k->c);
 }
 
-static void good(struct kube *k, struct lane *l)
+static void good(struct kube *k, struct coord_lane *l)
 {
     COORD_COUNT(k->c, answers_good, 1);
     up(k, l);
 }
 
-static void bad(struct kube *k, struct lane *l, int kind, const char *why)
+static void bad(struct kube *k, struct coord_lane *l, int kind, const char *why)
 {
-    bool is_news = !l->down || l->kind == kind;
-
     COORD_COUNT(k->c, answers_bad, 1);
     k->slices.version[0] = '\0';
-    if (l->failures < UINT16_MAX)
-        l->failures++;
-    l->kind = kind;
-    l->down = l->failures > 1 || !l->succeeded;
-    if (l->down && is_news)
+    if (coord_lane_failed(l, kind))
         coord_lost(k->c, kind, why);
     again(k,
           coord_backoff_ms(l->failures, BACKOFF_BASE_MS, BACKOFF_CAP_MS, random_below(UINT64_MAX)));
 }
 
-static void refused(struct kube *k, struct lane *l, const struct http_reply *r)
+static void refused(struct kube *k, struct coord_lane *l, const struct http_reply *r)
 {
     char said[KUBE_SAID_MAX], why[COORD_WHY_MAX];
 
