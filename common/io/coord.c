@@ -128,18 +128,18 @@ void coord_seen(struct coord *c, struct coord_list *seen)
 }
 
 /* Remembers it; true if it was there already, or there were too many. */
-static bool was_told(struct coord *c, int kind)
+static bool was_told(struct coord *c, const struct coord_lane *lane)
 {
     for (unsigned i = 0; i < c->told_count; i++)
-        if (c->told[i] == kind)
+        if (c->told[i].lane == lane && c->told[i].kind == lane->kind)
             return true;
     if (c->told_count == COORD_TOLD_MAX)
         return true;
-    c->told[c->told_count++] = kind;
+    c->told[c->told_count++] = (struct coord_told){lane, lane->kind};
     return false;
 }
 
-void coord_lost(struct coord *c, int kind, const char *why)
+void coord_lost(struct coord *c, const struct coord_lane *lane, const char *why)
 {
     uint64_t now = clock_mono_ms();
 
@@ -150,7 +150,7 @@ void coord_lost(struct coord *c, int kind, const char *why)
         COORD_COUNT(c, losses, 1);
         publish(c);
     }
-    if (!was_told(c, kind))
+    if (!was_told(c, lane))
         log_warn("coordination_lost", " members=%zu lost_ms=%llu why=%s", c->view->count,
                  (unsigned long long)(now - c->lost_ms), log_value(slice_of(why)));
 }

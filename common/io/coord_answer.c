@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * coord_answer.c: what backends share: long answers read in bounded memory, and when to ask again.
- * Pure.
+ * coord_answer.c: what backends share: long answers read in bounded memory. Pure.
  */
 #include <errno.h>
 
@@ -50,28 +49,4 @@ int coord_entries(struct slice *rest, size_t entry_max, size_t most, coord_entry
             return -EINVAL;
     } while (take(rest, ','));
     return take(rest, ']') ? 0 : -EINVAL;
-}
-
-uint64_t coord_backoff_ms(unsigned failures, uint64_t base, uint64_t cap, uint64_t random)
-{
-    unsigned doublings = failures > 1 ? failures - 1 : 0;
-    uint64_t most = doublings < 16 ? base << doublings : cap;
-
-    return 1 + random % (most < cap ? most : cap);
-}
-
-void coord_lane_succeeded(struct coord_lane *l)
-{
-    *l = (struct coord_lane){.succeeded = true};
-}
-
-bool coord_lane_failed(struct coord_lane *l, int kind)
-{
-    bool is_news = !l->down || l->kind == kind;
-
-    if (l->failures < UINT16_MAX)
-        l->failures++;
-    l->kind = kind;
-    l->down = l->failures > 1 || !l->succeeded;
-    return l->down && is_news;
 }

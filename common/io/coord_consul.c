@@ -2,9 +2,9 @@
 /*
  * coord_consul.c: the Consul backend of coord: asking the agent, and whether it answers.
  *
- * Every request belongs to a lane (the registration, each watch). The service counts as lost while
- * this node's own lane is down, or one of its datacenter's, so that one late answer isn't told as a
- * loss. Another datacenter that isn't heard of is told apart. @thread coord
+ * The registration is a lane, and so is each watch. The service counts as lost while the first is
+ * down, or a watch of this node's datacenter, so that one late answer isn't told as a loss. Another
+ * datacenter that isn't heard of is told apart. @thread coord
  */
 #include "common/io/coord_consul.h"
 
@@ -19,6 +19,9 @@
 #define CONNECT_MS      1000
 #define BACKOFF_BASE_MS 200
 #define BACKOFF_CAP_MS  2000
+#define FORGETS                                                                                 \
+    ": it takes the registration and forgets it each time; consul_url must lead to one agent, " \
+    "always the same"
 
 /* ---- asking ---- */
 
@@ -81,24 +84,24 @@ void consul_task_done(struct consul_task *t)
 
 /* ---- does it answer? ---- */
 
-/* failed: what just did, with news; NULL: none. While it is lost only such a lane tells, and only
- * the one that it is lost for; until its own datacenter is known, that may be any. */
+/* failed: the lane that just did, with news, or NULL. While Consul is lost, another reason is told
+ * only by the lane that it is lost for now; until the own datacenter is known, by any watch. */
 static void judge(struct consul *k, const struct consul_lane *failed)
 {
-    const struct consul_lane *l = k->self.lane.tries.down ? &k->self.lane : consul_watch_lost(k);
+    const struct consul_lane *l = k->self.lane.state.down ? &k->self.lane : consul_watch_lost(k);
 
     if (l && failed && l != &k->self.lane && !k->own)
         l = failed;
     if (!l)
         coord_back(k->c);
     else if (l == failed || !k->c->lost_ms)
-        coord_lost(k->c, l->tries.kind, l->why);
+        coord_lost(k->c, &l->state, l->why);
 }
 
 void consul_lane_good(struct consul *k, struct consul_lane *l)
 {
     COORD_COUNT(k->c, answers_good, 1);
-    coord_lane_succeeded(&l->tries);
+    coord_lane_succeeded(&l->state);
     judge(k, NULL);
 }
 
@@ -119,24 +122,24 @@ static void explain(struct consul *k, const struct http_reply *r, const char *wh
             "for %s, service:read for fanfare-edge and fanfare-worker, and node:read",
             url, what, r->status, n, r->body.p, consul_service(coord_self(k->c)->role));
     else
-        snprintf(why, COORD_WHY_MAX, "Consul at %s can't %s (%d: %.*s)", url, what, r->status, n,
-                 r->body.p);
+        snprintf(why, COORD_WHY_MAX, "Consul at %s can't %s (%d: %.*s)%s", url, what, r->status, n,
+                 r->body.p, r->status == 404 ? FORGETS : "");
 }
 
 uint64_t consul_lane_bad(struct consul *k, struct consul_lane *l, const struct http_reply *r,
                          const char *what)
 {
-    bool is_news = coord_lane_failed(&l->tries, r->err ? r->err : r->status);
+    bool is_news = coord_lane_failed(&l->state, r->err ? r->err : r->status);
     uint64_t random;
 
     COORD_COUNT(k->c, answers_bad, 1);
     l->trouble_ms = clock_mono_ms();
-    if (l->tries.down)
+    if (l->state.down)
         explain(k, r, what, l->why);
     if (is_news)
         judge(k, l);
     proc_random(&random, sizeof(random));
-    return coord_backoff_ms(l->tries.failures, BACKOFF_BASE_MS, BACKOFF_CAP_MS, random);
+    return coord_backoff_ms(l->state.failures, BACKOFF_BASE_MS, BACKOFF_CAP_MS, random);
 }
 
 /* ---- the table ---- */

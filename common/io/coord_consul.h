@@ -35,9 +35,10 @@
 
 struct consul;
 
+/* The registration, or a watch. */
 struct consul_lane {
-    struct coord_lane tries;
-    uint64_t trouble_ms;     /* when it last failed, or was slow; 0: never */
+    struct coord_lane state;
+    uint64_t trouble_ms;     /* when it last failed, was slow, or began anew; 0: never */
     char why[COORD_WHY_MAX]; /* its last failure, while it is down */
 };
 
@@ -50,8 +51,10 @@ struct consul_self {
     uint64_t asked_ms;            /* when call began */
     uint64_t registered_ms;       /* since when it is */
     const char *status;           /* of the check as told; static */
-    bool registered;
-    char instance[9]; /* this process: a node's name may outlive it */
+    bool registered, registering; /* is it, is call to do that */
+    bool leaving;
+    unsigned forgotten; /* beats that the agent knew no check for, since a good one */
+    char instance[9];   /* this process: a node's name may outlive it */
 };
 
 struct consul_watch {
@@ -139,7 +142,10 @@ void consul_self_leave(struct consul *k);
 uint64_t consul_self_trouble_ms(const struct consul *k);
 void consul_watch_start(struct consul *k);
 void consul_watch_hurry(struct consul *k); /* ask anew, soon */
-/* Why nothing is heard of this node's own datacenter; NULL: it is. */
+/* The same of those that wait behind an index; the others are about to hear. */
+void consul_watch_doubt(struct consul *k);
+/* Why nothing is heard of this node's own datacenter (of any, as long as it isn't known which is);
+ * NULL: it is. */
 const struct consul_lane *consul_watch_lost(const struct consul *k);
 /* Which others aren't heard of is said at a good beat: then it isn't the agent. */
 void consul_watch_tell(struct consul *k);

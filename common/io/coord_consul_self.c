@@ -3,7 +3,8 @@
  * coord_consul_self.c: this node in Consul: registered, renewed, its load told, and taken out.
  *
  * One request at a time; what to send next is decided by step() from what was told and what is so
- * now, so nothing queues. An agent that forgot us answers 404: registered again. @thread coord
+ * now, so nothing queues. An agent that forgot us answers 404: registered again. One that does so
+ * each time isn't well, whatever it says to registrations. @thread coord
  */
 #include "common/base/clock.h"
 #include "common/io/coord_consul.h"
@@ -14,6 +15,7 @@
 #define SLOW_MS 1000
 
 static void step(struct consul *k);
+static void deregister(struct consul *k);
 
 static struct consul *consul_of(struct consul_self *s)
 {
@@ -28,13 +30,15 @@ static void failed(struct consul *k, const struct http_reply *r, const char *wha
 /* The first good answer after trouble tells the watches, too: theirs may be on dead connections. */
 static void succeeded(struct consul *k)
 {
-    bool was_down = k->self.lane.tries.down;
+    bool was_down = k->self.lane.state.down;
 
     consul_lane_good(k, &k->self.lane);
     if (clock_mono_ms() - k->self.asked_ms > SLOW_MS)
         k->self.lane.trouble_ms = clock_mono_ms();
-    if (was_down || (consul_watch_is_blind(k) && !k->c->lost_ms))
+    if (was_down)
         consul_watch_hurry(k);
+    else if (consul_watch_is_blind(k) && !k->c->lost_ms)
+        consul_watch_doubt(k);
     consul_watch_tell(k);
 }
 
@@ -54,6 +58,11 @@ static void on_registered(const struct http_reply *r, void *arg)
     struct consul_self *s = &k->self;
 
     s->call = NULL;
+    s->registering = false;
+    if (s->leaving) {
+        deregister(k);
+        return;
+    }
     if (r->err || r->status != 200) {
         s->registered = false; /* what was to be told wasn't, or nobody knows */
         failed(k, r, "register this node");
@@ -70,7 +79,8 @@ static void on_registered(const struct http_reply *r, void *arg)
         s->registered_ms = clock_mono_ms();
     s->registered = true;
     COORD_COUNT(k->c, registrations, 1);
-    succeeded(k);
+    if (s->forgotten <= 1) /* else a beat is to say whether it remembers */
+        succeeded(k);
     step(k);
 }
 
@@ -86,6 +96,7 @@ static void tell_all(struct consul *k)
         s->status = consul_status(&s->load);
         s->beat_ms = s->told_ms;
     }
+    s->registering = true;
     s->call = consul_ask(k,
                          &(struct consul_ask){.method = "PUT",
                                               .path = "/v1/agent/service/register",
@@ -97,14 +108,19 @@ static void tell_all(struct consul *k)
 
 /* ---- a beat ---- */
 
-/* No failure: the agent is there. What it knew of others may be gone as well: trouble. */
-static void forgotten(struct consul *k)
+/* The first time that isn't the lane's failure: the agent is there, it began anew. What it knew of
+ * others may be gone as well: trouble. */
+static void forgotten(struct consul *k, const struct http_reply *r)
 {
     struct consul_self *s = &k->self;
 
+    s->registered = false;
+    if (++s->forgotten > 1 || r->status != 404) {
+        failed(k, r, "renew this node's check");
+        return;
+    }
     COORD_COUNT(k->c, answers_bad, 1);
     s->lane.trouble_ms = clock_mono_ms();
-    s->registered = false;
     step(k);
 }
 
@@ -115,18 +131,16 @@ static void on_beat(const struct http_reply *r, void *arg)
 
     s->call = NULL;
     if (!r->err && r->status == 200) {
+        s->forgotten = 0;
         succeeded(k);
         step(k);
         return;
     }
     s->status = NULL;
-    if (!r->err && r->status == 404) {
-        forgotten(k);
-        return;
-    }
-    if (!r->err && r->status != 403)
-        s->registered = false; /* 500 of older agents: the same */
-    failed(k, r, "renew this node's check");
+    if (!r->err && r->status != 403) /* 404; older agents: 500 */
+        forgotten(k, r);
+    else
+        failed(k, r, "renew this node's check");
 }
 
 static void beat(struct consul *k)
@@ -202,14 +216,11 @@ static void on_left(const struct http_reply *r, void *arg)
     coord_left(k->c);
 }
 
-void consul_self_leave(struct consul *k)
+static void deregister(struct consul *k)
 {
     struct consul_self *s = &k->self;
     struct buf id = BUF_INIT;
 
-    http_cancel(s->call);
-    s->call = NULL;
-    ev_timer_stop(k->c->loop, &s->timer);
     consul_id(&id, coord_self(k->c));
     s->call = consul_ask(k,
                          &(struct consul_ask){.method = "PUT",
@@ -219,4 +230,17 @@ void consul_self_leave(struct consul *k)
                                               .timeout_ms = ASK_MS},
                          on_left, k);
     buf_done(&id);
+}
+
+/* A registration under way is waited for: the agent might take it behind the goodbye. */
+void consul_self_leave(struct consul *k)
+{
+    struct consul_self *s = &k->self;
+
+    s->leaving = true;
+    ev_timer_stop(k->c->loop, &s->timer);
+    if (s->registering)
+        return;
+    http_cancel(s->call);
+    deregister(k);
 }

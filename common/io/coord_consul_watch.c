@@ -60,7 +60,7 @@ static void on_grace(struct ev_loop *loop, struct ev_timer *t, int events)
     struct consul_watch *w = container_of(t, struct consul_watch, grace);
 
     (void)loop, (void)events;
-    if (!w->lane.tries.failures)
+    if (!w->lane.state.failures)
         settle(w);
 }
 
@@ -102,7 +102,7 @@ bool consul_watch_is_blind(const struct consul *k)
 
 static const struct consul_lane *down_of(const struct consul_watch two[2])
 {
-    return two[0].lane.tries.down ? &two[0].lane : two[1].lane.tries.down ? &two[1].lane : NULL;
+    return two[0].lane.state.down ? &two[0].lane : two[1].lane.state.down ? &two[1].lane : NULL;
 }
 
 /* Until its own datacenter is known, any one that answers will do. */
@@ -121,13 +121,17 @@ const struct consul_lane *consul_watch_lost(const struct consul *k)
 void consul_watch_tell(struct consul *k)
 {
     int64_t lost = 0;
+    bool is_told = !k->c->lost_ms;
 
-    if (k->c->lost_ms)
+    if (!k->own)
         return;
     for (size_t i = 0; i < k->watch_count; i += 2) {
         struct consul_watch *w = &k->watches[i];
         const struct consul_lane *down = w->datacenter == k->own ? NULL : down_of(w);
 
+        lost += down != NULL;
+        if (!is_told)
+            continue;
         if (down && !w->told_lost)
             log_warn("datacenter_lost", " datacenter=%s members=%zu why=%s",
                      log_value(slice_of(w->datacenter)), w[0].shown.n + w[1].shown.n,
@@ -136,7 +140,6 @@ void consul_watch_tell(struct consul *k)
             log_info("datacenter_back", " datacenter=%s members=%zu",
                      log_value(slice_of(w->datacenter)), w[0].shown.n + w[1].shown.n);
         w->told_lost = down != NULL;
-        lost += w->told_lost;
     }
     metric_set(&k->c->metrics->datacenters_lost, lost);
 }
@@ -145,12 +148,14 @@ void consul_watch_tell(struct consul *k)
 
 static void on_answer(const struct http_reply *r, void *arg)
 {
-    static const struct http_reply filtered = {
-        .status = 403, .body = {"the answer is filtered by ACLs", 30}, .why = ""};
-    static const struct http_reply blind = {
-        .status = 403, .body = {"this node itself is not in the answer", 37}, .why = ""};
-    static const struct http_reply unreadable = {
-        .status = 200, .body = {"an answer that can't be read", 28}, .why = ""};
+    const struct http_reply filtered = {
+        .status = 403, .body = SLICE("the answer is filtered by ACLs"), .why = ""};
+    const struct http_reply blind = {
+        .status = 403,
+        .body = SLICE("this node itself is in no answer; is its datacenter in consul_datacenters?"),
+        .why = ""};
+    const struct http_reply unreadable = {
+        .status = 200, .body = SLICE("an answer that can't be read"), .why = ""};
     struct consul_watch *w = arg;
     const char *cut = http_reply_header(r, "X-Consul-Results-Filtered-By-ACLs");
     struct consul_seen found;
@@ -200,21 +205,30 @@ static void on_timer(struct ev_loop *loop, struct ev_timer *t, int events)
     ask(container_of(t, struct consul_watch, timer));
 }
 
-void consul_watch_hurry(struct consul *k)
+static void hurry(struct consul_watch *w)
 {
     uint32_t random;
 
-    for (size_t i = 0; i < k->watch_count; i++) {
-        struct consul_watch *w = &k->watches[i];
+    http_cancel(w->call);
+    w->call = NULL;
+    w->index = 0;
+    proc_random(&random, sizeof(random));
+    consul_again(w->k, &w->timer, random % HURRY_MS);
+}
 
-        http_cancel(w->call);
-        w->call = NULL;
-        w->index = 0;
-        proc_random(&random, sizeof(random));
-        consul_again(k, &w->timer, random % HURRY_MS);
-    }
+void consul_watch_hurry(struct consul *k)
+{
+    for (size_t i = 0; i < k->watch_count; i++)
+        hurry(&k->watches[i]);
     consul_kv_hurry(k);
     consul_lock_hurry(k);
+}
+
+void consul_watch_doubt(struct consul *k)
+{
+    for (size_t i = 0; i < k->watch_count; i++)
+        if (k->watches[i].index)
+            hurry(&k->watches[i]);
 }
 
 void consul_watch_start(struct consul *k)

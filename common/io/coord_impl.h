@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * coord_impl.h: what the files of coord share: lists of members, and the table that a backend
- * fills. Private to coord*.c. @thread coord unless said
+ * coord_impl.h: what the files of coord share: lists of members, what backends ask by, and the
+ * table that a backend fills. Private to coord*.c. @thread coord unless said
  */
 #pragma once
 
@@ -56,8 +56,7 @@ typedef bool coord_entry_fn(const struct json *entry, void *arg);
  * has more than `most` entries, one of over entry_max bytes, or one that `each` refused. */
 int coord_entries(struct slice *rest, size_t entry_max, size_t most, coord_entry_fn *each,
                   void *arg) _must_check_;
-/* Full jitter: anything up to base × 2^(failures - 1), at most cap; random is any number. */
-uint64_t coord_backoff_ms(unsigned failures, uint64_t base, uint64_t cap, uint64_t random);
+/* ---- lanes (coord_lane.c) ---- */
 
 /* One thing that is asked again and again. Down: it failed twice in a row, or never succeeded. */
 struct coord_lane {
@@ -66,13 +65,17 @@ struct coord_lane {
     bool succeeded, down;
 };
 void coord_lane_succeeded(struct coord_lane *l);
-/* Is it down, and is that news? It is when it went down, and when one kind came twice: it lasts. */
+/* Counts it. true: it is down, and this is news: it went down, the same kind came twice in a row,
+ * or kinds take turns (each fifth failure). What came once, on the way back, isn't. */
 bool coord_lane_failed(struct coord_lane *l, int kind);
+/* When to ask again. Full jitter: anything up to base × 2^(failures - 1), at most cap; random is
+ * any number. */
+uint64_t coord_backoff_ms(unsigned failures, uint64_t base, uint64_t cap, uint64_t random);
 
 /* ---- the module and its backend ---- */
 
 #define COORD_WHY_MAX  800 /* bytes of a loss's reason */
-#define COORD_TOLD_MAX 16  /* kinds of reasons that are logged of one loss */
+#define COORD_TOLD_MAX 16  /* reasons that are logged of one loss */
 
 /* Something for coord's thread to do; a part of what it is about. */
 struct coord_job {
@@ -104,7 +107,10 @@ struct coord {
     pthread_t thread;
     struct coord_list others; /* as the backend saw them last */
     uint64_t lost_ms;         /* since when it is; 0: it isn't */
-    int told[COORD_TOLD_MAX]; /* the kinds of reasons that were logged of this loss */
+    struct coord_told {
+        const struct coord_lane *lane;
+        int kind;
+    } told[COORD_TOLD_MAX]; /* reasons that were logged of this loss */
     unsigned told_count;
     _Atomic uint64_t version;
     _Atomic bool stopping;
@@ -117,10 +123,10 @@ struct coord {
 
 /* The backend's news. seen: who is there besides this node; its members are taken. */
 void coord_seen(struct coord *c, struct coord_list *seen);
-/* At its begin and as often as one likes while it lasts. kind (-errno or an HTTP status): each is
- * logged once for a loss, so that who mended one thing learns of the next. Report what lasts: what
- * is only on the way back would be news of something that needs no mending. */
-void coord_lost(struct coord *c, int kind, const char *why);
+/* At its begin, and while it lasts with what is news (coord_lane_failed()). Each kind of a lane's
+ * is logged once for a loss, so that who mended one thing learns of the next; a backend's own
+ * -errno is none of http.h's. */
+void coord_lost(struct coord *c, const struct coord_lane *lane, const char *why);
 void coord_back(struct coord *c);
 void coord_left(struct coord *c);
 /* This node; only its load ever changes, which the backend is told of. */

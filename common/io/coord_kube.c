@@ -33,15 +33,16 @@ struct kube {
     struct coord *c;
     struct http *http;
     struct http_call *call;
-    struct ev_timer timer, settle;
+    struct ev_timer timer, settle, calm;
     struct kube_slices slices;
     struct buf base, space, line; /* line: of the watch, not yet whole */
     uint64_t asked_ms;
-    /* Two, for a right to list alone would else look like a service that comes and goes. A broken
-     * connection of a watch is no failure of either: the list that follows is, or isn't. */
+    /* Two, for a right to list alone would else look like a service that comes and goes. A watch
+     * that broke off is no failure of either: the list that follows is, or isn't; but what is down
+     * stays so until a watch lasts. */
     struct coord_lane lists, watches;
     bool is_expired; /* the watch: nobody knows its version any more */
-    bool is_wrong;   /* the watch: said says why it ended */
+    int wrong;       /* the watch: -errno, and said says why it ended */
     char said[KUBE_SAID_MAX];
 };
 
@@ -119,12 +120,22 @@ static void good(struct kube *k, struct coord_lane *l)
     up(k, l);
 }
 
+/* A watch that is answered may be long without news, or end in an error at once: it must last. */
+static void on_calm(struct ev_loop *loop, struct ev_timer *t, int events)
+{
+    struct kube *k = container_of(t, struct kube, calm);
+
+    (void)loop, (void)events;
+    if (http_call_status(k->call) == 200)
+        up(k, &k->watches);
+}
+
 static void bad(struct kube *k, struct coord_lane *l, int kind, const char *why)
 {
     COORD_COUNT(k->c, answers_bad, 1);
     k->slices.version[0] = '\0';
     if (coord_lane_failed(l, kind))
-        coord_lost(k->c, kind, why);
+        coord_lost(k->c, l, why);
     again(k,
           coord_backoff_ms(l->failures, BACKOFF_BASE_MS, BACKOFF_CAP_MS, random_below(UINT64_MAX)));
 }
@@ -197,24 +208,21 @@ static bool on_line(struct kube *k, struct slice line, bool *changed)
     switch (kube_event(line, coord_self(k->c), &k->slices, k->said)) {
     case KUBE_EVENT_CHANGE:
         *changed = true;
-        up(k, &k->watches);
         return true;
     case KUBE_EVENT_DELETED:
         start_timer(k, &k->settle, SETTLE_MS);
-        k->is_wrong = !kube_slices_left(&k->slices);
-        if (k->is_wrong)
-            snprintf(k->said, sizeof(k->said), "no EndpointSlice is left");
-        else
-            up(k, &k->watches);
-        return !k->is_wrong;
+        if (kube_slices_left(&k->slices))
+            return true;
+        snprintf(k->said, sizeof(k->said), "no EndpointSlice is left");
+        k->wrong = -ENOENT;
+        return false;
     case KUBE_EVENT_NOTHING:
-        up(k, &k->watches);
         return true;
     case KUBE_EVENT_EXPIRED:
         k->is_expired = true;
         return false;
     case KUBE_EVENT_ERROR:
-        k->is_wrong = true;
+        k->wrong = -EPROTO;
         return false;
     }
     return false;
@@ -246,7 +254,7 @@ static bool on_part(struct slice bytes, void *arg)
     goes_on = take_lines(k, &changed);
     if (k->line.n > KUBE_ENTRY_MAX) {
         snprintf(k->said, sizeof(k->said), "an event of over %zu bytes", KUBE_ENTRY_MAX);
-        k->is_wrong = true;
+        k->wrong = -E2BIG;
         goes_on = false;
     }
     if (changed)
@@ -260,12 +268,13 @@ static void on_watch_end(const struct http_reply *r, void *arg)
     char why[COORD_WHY_MAX];
 
     k->call = NULL;
+    ev_timer_stop(k->c->loop, &k->calm);
     if (k->is_expired || (!r->err && r->status == 410)) {
         k->slices.version[0] = '\0';
         again_soon(k);
-    } else if (k->is_wrong) {
+    } else if (k->wrong) {
         snprintf(why, sizeof(why), "the API server ended the watch (%s)", k->said);
-        bad(k, &k->watches, -EPROTO, why);
+        bad(k, &k->watches, k->wrong, why);
     } else if (r->err && !k->watches.down) { /* is it away? A list will say */
         COORD_COUNT(k->c, answers_bad, 1);
         k->slices.version[0] = '\0';
@@ -313,7 +322,8 @@ static void ask(struct kube *k)
     bool watches = k->slices.version[0];
 
     k->asked_ms = clock_mono_ms();
-    k->is_expired = k->is_wrong = false;
+    k->is_expired = false;
+    k->wrong = 0;
     buf_clear(&k->line);
     if (add_token(k, &token)) {
         const char *const headers[] = {"Accept: application/json", token.p, NULL};
@@ -328,6 +338,8 @@ static void ask(struct kube *k)
                                    .reply_max = LIST_MAX,
                                    .part = watches ? on_part : NULL},
             watches ? on_watch_end : on_list, k);
+        if (watches)
+            start_timer(k, &k->calm, PAUSE_MS);
     }
     buf_done(&url);
     conf_wipe(&token);
@@ -351,6 +363,7 @@ static void start(struct coord *c)
     k->c = c;
     ev_init(&k->timer, on_timer);
     ev_init(&k->settle, on_settle);
+    ev_init(&k->calm, on_calm);
     coord_conf_kubernetes(c->conf, &k->base, &k->space, &errors); /* was good at boot */
     buf_done(&errors);
     k->http = http_new(c->loop, &(struct http_opts){.ca_file = file_of(k, "ca.crt", path)});

@@ -100,7 +100,6 @@ static void finish(struct http_call *c, CURLcode code)
 {
     struct http_reply r = {.err = errno_of(code), .handle = c->easy, .why = ""};
     char too_large[96];
-    long status = 0;
 
     list_del(&c->node); /* a callback that frees the client's other calls must not find it */
     if (c->too_large) {
@@ -113,8 +112,7 @@ static void finish(struct http_call *c, CURLcode code)
     } else if (r.err) {
         r.why = c->why[0] ? c->why : curl_easy_strerror(code);
     } else {
-        (void)curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
-        r.status = (int)status;
+        r.status = http_call_status(c);
         r.body = buf_as_slice(&c->body);
     }
     c->done(&r, c->arg);
@@ -207,14 +205,17 @@ static int want_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *
 
 /* ---- one call ---- */
 
-static bool is_in_parts(const struct http_call *c)
+int http_call_status(const struct http_call *c)
 {
     long status = 0;
 
-    if (!c->part)
-        return false;
     (void)curl_easy_getinfo(c->easy, CURLINFO_RESPONSE_CODE, &status);
-    return status == 200;
+    return (int)status;
+}
+
+static bool is_in_parts(const struct http_call *c)
+{
+    return c->part && http_call_status(c) == 200;
 }
 
 static size_t on_body(char *p, size_t size, size_t n, void *arg)

@@ -64,6 +64,9 @@ struct http_call *http_start(struct http *h, const struct http_request *r, http_
 /* done isn't called any more. Only before it was; NULL is harmless. */
 void http_cancel(struct http_call *c);
 
+/* The status of a reply that is under way; 0: none has come yet. Before done is called. */
+int http_call_status(const struct http_call *c);
+
 /* A header of the reply ("X-Consul-Index"); NULL if it has none. Borrowed like the reply. */
 const char *http_reply_header(const struct http_reply *r, const char *name);
 

@@ -146,7 +146,7 @@ async def test_consul_dies_and_comes_back_empty(edges, fake_log, consul, fan):
     await asyncio.to_thread(agent.start)
     for edge in a, b:
         await asyncio.to_thread(edge.wait_event, "coordination_back")
-        assert not lost_for(edge, "404")  # an agent that forgot it: nothing to mend
+        assert not lost_for(edge, "(404:")  # an agent that forgot it: nothing to mend
         await asyncio.to_thread(edge.wait_metric, "fanfare_coordination_members", 2)
     for name in "ab":
         await asyncio.to_thread(agent.wait_service, EDGE, name)
@@ -180,7 +180,26 @@ def test_an_agent_that_forgot_a_node_is_told_again(edges, fake_log, consul):
     agent.call("PUT", f"/v1/agent/service/deregister/{EDGE}:b")
     agent.wait_service(EDGE, "b", timeout=2)
     b.wait_metric("fanfare_coordination_members", 2)
-    assert not b.events("coordination_lost")
+    assert not b.events("coordination_lost") and len(b.events("coordination_registered")) == 2
+    assert b.metrics().total("fanfare_coordination_requests_total", result="failed") == 1
+
+
+def test_an_agent_that_forgets_a_node_each_time_is_none(edges, fake_log, consul):
+    """It takes the registration: but nobody sees that node, and what it says of others may be as wrong."""
+    agent = consul()
+    a, b = pair(edges, agent)
+
+    def forget():
+        if f"{EDGE}:b" in agent.call("GET", "/v1/agent/services"):
+            agent.call("PUT", f"/v1/agent/service/deregister/{EDGE}:b")
+        return lost_for(b, "(404:")
+
+    said = b.wait_for(forget, "b says so", 15)
+    assert "consul_url must lead to one agent" in said[0]["why"] and members(b) == 2
+    b.wait_event("coordination_back")
+    agent.wait_service(EDGE, "b")
+    a.wait_metric("fanfare_coordination_members", 2)
+    assert len(lost_for(b, "(404:")) == 1 and not a.events("coordination_lost")
 
 
 def test_a_node_of_any_name_is_renewed(edges, fake_log, consul):

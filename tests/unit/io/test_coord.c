@@ -73,8 +73,15 @@ static void others_are_told_what_they_can_use_and_no_password(void **state)
     coord_stop(c);
 }
 
+static void lost(struct coord *c, struct coord_lane *l, int kind)
+{
+    l->kind = kind;
+    coord_lost(c, l, "");
+}
+
 static void each_kind_of_reason_is_told_once_for_a_loss(void **state)
 {
+    struct coord_lane one = {0}, other = {0};
     struct coord_metrics metrics = {0};
     struct coord_conf conf = {.coordination = COORDINATION_NONE};
     struct coord_opts opts = {.conf = &conf, .metrics = &metrics, .self = {.node = "n"}};
@@ -82,15 +89,16 @@ static void each_kind_of_reason_is_told_once_for_a_loss(void **state)
 
     (void)state;
     for (int i = 0; i < 3; i++) {
-        coord_lost(c, -ETIMEDOUT, "timed out after 1001 ms");
-        coord_lost(c, 403, "a token is missing");
+        lost(c, &one, -ETIMEDOUT);
+        lost(c, &one, 403);
+        lost(c, &other, 403); /* another right is missing there */
     }
-    assert_int_equal(c->told_count, 2);
+    assert_int_equal(c->told_count, 3);
     for (int i = 0; i < 100; i++) /* whatever answers there, the log isn't flooded */
-        coord_lost(c, 500 + i, "");
+        lost(c, &one, 500 + i);
     assert_int_equal(c->told_count, COORD_TOLD_MAX);
     coord_back(c);
-    coord_lost(c, 403, "a token is missing"); /* a new loss is told at once */
+    lost(c, &one, 403); /* a new loss is told at once */
     assert_int_equal(c->told_count, 1);
     assert_int_equal(metric_read(&metrics.losses), 2);
     coord_stop(c);

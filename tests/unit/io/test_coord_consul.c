@@ -316,21 +316,6 @@ static void who_watches_many_asks_less_often(void **state)
     assert_int_equal(consul_pause_ms(3, 0), 1000); /* nothing to wait behind: polled */
 }
 
-static void backing_off_is_bounded_and_jittered(void **state)
-{
-    uint64_t sum = 0;
-
-    (void)state;
-    for (uint64_t r = 0; r < 1000; r++) {
-        assert_in_range(coord_backoff_ms(1, 200, 2000, r * 7919), 1, 200);
-        assert_in_range(coord_backoff_ms(3, 200, 2000, r * 7919), 1, 800);
-        assert_in_range(coord_backoff_ms(9, 200, 2000, r * 7919), 1, 2000);
-        assert_in_range(coord_backoff_ms(UINT32_MAX, 200, 2000, UINT64_MAX - r), 1, 2000);
-        sum += coord_backoff_ms(9, 200, 2000, r * 7919);
-    }
-    assert_in_range(sum / 1000, 800, 1200);
-}
-
 static void loads_are_told_when_they_moved(void **state)
 {
     struct coord_load told = {.clients = 1000, .cpu_permille = 500, .ready = true}, now = told;
@@ -374,7 +359,6 @@ int main(void)
         cmocka_unit_test(a_value_longer_than_consul_has_them_is_none),
         cmocka_unit_test(the_index_goes_forward_or_begins_anew),
         cmocka_unit_test(who_watches_many_asks_less_often),
-        cmocka_unit_test(backing_off_is_bounded_and_jittered),
         cmocka_unit_test(loads_are_told_when_they_moved),
     };
 

@@ -216,9 +216,12 @@ static void a_refusal_is_told_and_the_view_stays(void **state)
     wait_lost(1); /* a right to list isn't enough, and that stays so */
     serve_list(LIST("701", SLICE_OF("s-1", "5", "edge-b")));
     serve(WATCH);
-    send_chunk("{\"type\":\"BOOKMARK\",\"object\":{\"metadata\":{\"resourceVersion\":\"702\"}}}\n");
-    wait_lost(0);
-    wait_node("edge-b", true);
+    send_chunk("{\"type\":\"BOOKMARK\",\"object\":{\"metadata\":{\"resourceVersion\":\"702\"}}}\n"
+               "{\"type\":\"ERROR\",\"object\":{\"message\":\"etcd is gone\",\"code\":500}}\n");
+    serve_list(LIST("710", SLICE_OF("s-1", "5", "edge-b")));
+    wait_lost(1); /* no watch has lasted yet */
+    serve(WATCH);
+    wait_lost(0); /* nothing happens there, but it lasts */
     assert_int_equal(metric_read(&metrics.losses), 2);
 }
 
