@@ -171,6 +171,14 @@ void coord_left(struct coord *c)
     ev_break(c->loop, EVBREAK_ALL);
 }
 
+void coord_again(struct coord *c, struct ev_timer *t, uint64_t ms)
+{
+    ev_timer_stop(c->loop, t);
+    ev_now_update(c->loop);
+    ev_timer_set(t, (double)ms / 1000, 0.);
+    ev_timer_start(c->loop, t);
+}
+
 const struct coord_member *coord_self(const struct coord *c)
 {
     return &c->self.v[0];

@@ -19,9 +19,6 @@
 #define CONNECT_MS      1000
 #define BACKOFF_BASE_MS 200
 #define BACKOFF_CAP_MS  2000
-#define FORGETS                                                                                 \
-    ": it takes the registration and forgets it each time; consul_url must lead to one agent, " \
-    "always the same"
 
 /* ---- asking ---- */
 
@@ -44,14 +41,6 @@ struct http_call *consul_ask(struct consul *k, const struct consul_ask *ask, htt
                       done, arg);
     buf_done(&url);
     return call;
-}
-
-void consul_again(struct consul *k, struct ev_timer *t, uint64_t ms)
-{
-    ev_timer_stop(k->c->loop, t);
-    ev_now_update(k->c->loop);
-    ev_timer_set(t, (double)ms / 1000, 0.);
-    ev_timer_start(k->c->loop, t);
 }
 
 void consul_stop(struct consul *k, struct ev_timer *t)
@@ -122,8 +111,8 @@ static void explain(struct consul *k, const struct http_reply *r, const char *wh
             "for %s, service:read for fanfare-edge and fanfare-worker, and node:read",
             url, what, r->status, n, r->body.p, consul_service(coord_self(k->c)->role));
     else
-        snprintf(why, COORD_WHY_MAX, "Consul at %s can't %s (%d: %.*s)%s", url, what, r->status, n,
-                 r->body.p, r->status == 404 ? FORGETS : "");
+        snprintf(why, COORD_WHY_MAX, "Consul at %s can't %s (%d: %.*s)", url, what, r->status, n,
+                 r->body.p);
 }
 
 uint64_t consul_lane_bad(struct consul *k, struct consul_lane *l, const struct http_reply *r,

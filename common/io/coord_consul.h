@@ -53,8 +53,8 @@ struct consul_self {
     const char *status;           /* of the check as told; static */
     bool registered, registering; /* is it, is call to do that */
     bool leaving;
-    unsigned forgotten; /* beats that the agent knew no check for, since a good one */
-    char instance[9];   /* this process: a node's name may outlive it */
+    unsigned failed_beats, forgotten; /* since a good one; of them, those it knew no check for */
+    char instance[9];                 /* this process: a node's name may outlive it */
 };
 
 struct consul_watch {
@@ -116,7 +116,6 @@ void consul_lane_good(struct consul *k, struct consul_lane *l);
 /* what: "register this node". Returns after how many ms to try again. */
 uint64_t consul_lane_bad(struct consul *k, struct consul_lane *l, const struct http_reply *r,
                          const char *what);
-void consul_again(struct consul *k, struct ev_timer *t, uint64_t ms);
 void consul_stop(struct consul *k, struct ev_timer *t);
 
 /* What somebody has here, from any thread: an op on a value, a lock. */
@@ -141,9 +140,8 @@ void consul_self_leave(struct consul *k);
 /* When the agent last kept this node waiting, now included; 0: never. */
 uint64_t consul_self_trouble_ms(const struct consul *k);
 void consul_watch_start(struct consul *k);
-void consul_watch_hurry(struct consul *k); /* ask anew, soon */
-/* The same of those that wait behind an index; the others are about to hear. */
-void consul_watch_doubt(struct consul *k);
+/* Ask anew, soon. all: also who doesn't wait behind an index, for its connection may be dead. */
+void consul_watch_hurry(struct consul *k, bool all);
 /* Why nothing is heard of this node's own datacenter (of any, as long as it isn't known which is);
  * NULL: it is. */
 const struct consul_lane *consul_watch_lost(const struct consul *k);

@@ -100,7 +100,7 @@ static void on_read(struct coord_kv_op *op, const struct http_reply *r)
 
 static void watch_again(struct coord_kv_op *op, uint64_t ms)
 {
-    consul_again(op->task.c->state, &op->task.timer, ms);
+    coord_again(op->task.c, &op->task.timer, ms);
 }
 
 static void on_watched(struct coord_kv_op *op, const struct http_reply *r)

@@ -53,7 +53,7 @@ static void again(struct coord_lock *l, uint64_t most)
     l->watching = false;
     l->index = 0;
     proc_random(&random, sizeof(random));
-    consul_again(consul_of(l), &l->task.timer, 1 + random % most);
+    coord_again(l->task.c, &l->task.timer, 1 + random % most);
 }
 
 static void failed(struct coord_lock *l, const char *what, const struct http_reply *r)
@@ -136,7 +136,7 @@ static void on_watched(const struct http_reply *r, void *arg)
     if (!l->held && !is_ours && (e.session[0] || l->refused))
         is_busy(l, e.value.p);
     if (l->held || (e.session[0] && !is_ours))
-        consul_again(k, &l->task.timer, l->index ? PAUSE_MS : FREE_MS);
+        coord_again(k->c, &l->task.timer, l->index ? PAUSE_MS : FREE_MS);
     else
         again(l, l->refused ? FREE_MS : PAUSE_MS); /* free, and yet refused: it is in its delay */
     l->refused = l->refused && !e.session[0];
@@ -165,7 +165,7 @@ void consul_lock_hurry(struct consul *k)
         http_cancel(l->task.call);
         l->task.call = NULL;
         l->index = 0;
-        consul_again(k, &l->task.timer, PAUSE_MS);
+        coord_again(k->c, &l->task.timer, PAUSE_MS);
     }
 }
 
@@ -205,14 +205,14 @@ static void on_acquired(const struct http_reply *r, void *arg)
         l->failures = 0;
         l->asked = false;
         l->watching = l->refused = true;
-        consul_again(consul_of(l), &l->task.timer, 0);
+        coord_again(l->task.c, &l->task.timer, 0);
     } else if (l->session != consul_of(l)->session.made) {
         again(l, PAUSE_MS);
     } else if (consul_session_want(consul_of(l))) {
         l->failures = 0;
         l->watching = true;
         gain(l);
-        consul_again(consul_of(l), &l->task.timer, 0);
+        coord_again(l->task.c, &l->task.timer, 0);
     }
 }
 

@@ -3,8 +3,8 @@
  * coord_consul_self.c: this node in Consul: registered, renewed, its load told, and taken out.
  *
  * One request at a time; what to send next is decided by step() from what was told and what is so
- * now, so nothing queues. An agent that forgot us answers 404: registered again. One that does so
- * each time isn't well, whatever it says to registrations. @thread coord
+ * now, so nothing queues. An agent that forgot us answers 404: registered again. While beats fail
+ * only a good one ends that, whatever the agent says to registrations. @thread coord
  */
 #include "common/base/clock.h"
 #include "common/io/coord_consul.h"
@@ -13,6 +13,8 @@
 
 #define ASK_MS  2000
 #define SLOW_MS 1000
+#define LAST_MS 400 /* of a registration under way when this node leaves */
+#define RENEW   "renew this node's check"
 
 static void step(struct consul *k);
 static void deregister(struct consul *k);
@@ -24,7 +26,7 @@ static struct consul *consul_of(struct consul_self *s)
 
 static void failed(struct consul *k, const struct http_reply *r, const char *what)
 {
-    consul_again(k, &k->self.timer, consul_lane_bad(k, &k->self.lane, r, what));
+    coord_again(k->c, &k->self.timer, consul_lane_bad(k, &k->self.lane, r, what));
 }
 
 /* The first good answer after trouble tells the watches, too: theirs may be on dead connections. */
@@ -35,10 +37,8 @@ static void succeeded(struct consul *k)
     consul_lane_good(k, &k->self.lane);
     if (clock_mono_ms() - k->self.asked_ms > SLOW_MS)
         k->self.lane.trouble_ms = clock_mono_ms();
-    if (was_down)
-        consul_watch_hurry(k);
-    else if (consul_watch_is_blind(k) && !k->c->lost_ms)
-        consul_watch_doubt(k);
+    if (was_down || (consul_watch_is_blind(k) && !k->c->lost_ms))
+        consul_watch_hurry(k, was_down);
     consul_watch_tell(k);
 }
 
@@ -74,12 +74,12 @@ static void on_registered(const struct http_reply *r, void *arg)
                  log_value(slice_of(coord_self(k->c)->node)),
                  log_value(slice_of(coord_self(k->c)->url)));
     if (!s->registered && s->registered_ms)
-        consul_watch_hurry(k); /* it was forgotten: indexes may be another Consul's, too */
+        consul_watch_hurry(k, false); /* it was forgotten: indexes may be another Consul's, too */
     if (!s->registered)
         s->registered_ms = clock_mono_ms();
     s->registered = true;
     COORD_COUNT(k->c, registrations, 1);
-    if (s->forgotten <= 1) /* else a beat is to say whether it remembers */
+    if (!s->failed_beats) /* else a beat is to say whether that ends it */
         succeeded(k);
     step(k);
 }
@@ -115,8 +115,12 @@ static void forgotten(struct consul *k, const struct http_reply *r)
     struct consul_self *s = &k->self;
 
     s->registered = false;
-    if (++s->forgotten > 1 || r->status != 404) {
-        failed(k, r, "renew this node's check");
+    if (++s->forgotten > 1) {
+        failed(k, r, "remember this node: does consul_url always lead to the same agent?");
+        return;
+    }
+    if (r->status != 404) {
+        failed(k, r, RENEW);
         return;
     }
     COORD_COUNT(k->c, answers_bad, 1);
@@ -131,16 +135,17 @@ static void on_beat(const struct http_reply *r, void *arg)
 
     s->call = NULL;
     if (!r->err && r->status == 200) {
-        s->forgotten = 0;
+        s->failed_beats = s->forgotten = 0;
         succeeded(k);
         step(k);
         return;
     }
     s->status = NULL;
-    if (!r->err && r->status != 403) /* 404; older agents: 500 */
+    s->failed_beats++;
+    if (!r->err && (r->status == 404 || r->status == 500)) /* older agents: 500 */
         forgotten(k, r);
     else
-        failed(k, r, "renew this node's check");
+        failed(k, r, RENEW);
 }
 
 static void beat(struct consul *k)
@@ -180,13 +185,18 @@ static void step(struct consul *k)
     else if (s->status != consul_status(&s->load) || now - s->beat_ms >= CONSUL_BEAT_MS)
         beat(k);
     else
-        consul_again(k, &s->timer, CONSUL_BEAT_MS - (now - s->beat_ms));
+        coord_again(k->c, &s->timer, CONSUL_BEAT_MS - (now - s->beat_ms));
 }
 
 static void on_timer(struct ev_loop *loop, struct ev_timer *w, int events)
 {
+    struct consul_self *s = container_of(w, struct consul_self, timer);
+
     (void)loop, (void)events;
-    step(consul_of(container_of(w, struct consul_self, timer)));
+    if (s->leaving)
+        deregister(consul_of(s));
+    else
+        step(consul_of(s));
 }
 
 void consul_self_tell(struct consul *k, const struct coord_load *load)
@@ -221,6 +231,8 @@ static void deregister(struct consul *k)
     struct consul_self *s = &k->self;
     struct buf id = BUF_INIT;
 
+    ev_timer_stop(k->c->loop, &s->timer);
+    http_cancel(s->call);
     consul_id(&id, coord_self(k->c));
     s->call = consul_ask(k,
                          &(struct consul_ask){.method = "PUT",
@@ -232,15 +244,14 @@ static void deregister(struct consul *k)
     buf_done(&id);
 }
 
-/* A registration under way is waited for: the agent might take it behind the goodbye. */
+/* A registration under way is waited for, a moment: the agent might take it behind the goodbye. */
 void consul_self_leave(struct consul *k)
 {
     struct consul_self *s = &k->self;
 
     s->leaving = true;
-    ev_timer_stop(k->c->loop, &s->timer);
     if (s->registering)
-        return;
-    http_cancel(s->call);
-    deregister(k);
+        coord_again(k->c, &s->timer, LAST_MS);
+    else
+        deregister(k);
 }

@@ -39,7 +39,7 @@ static void failed(struct consul *k, const char *what, const struct http_reply *
         log_warn("lock_refused", " what=%s status=%d why=%s", what, r->status,
                  log_value(r->err ? slice_of(r->why) : r->body));
     proc_random(&random, sizeof(random));
-    consul_again(k, &s->timer, coord_backoff_ms(s->failures, 200, RENEW_MS, random));
+    coord_again(k->c, &s->timer, coord_backoff_ms(s->failures, 200, RENEW_MS, random));
 }
 
 static void lives(struct consul *k)
@@ -49,8 +49,8 @@ static void lives(struct consul *k)
 
     s->failures = 0;
     s->idle = false;
-    consul_again(k, &s->fence, gone < CONSUL_LOCK_DELAY_MS ? CONSUL_LOCK_DELAY_MS - gone : 0);
-    consul_again(k, &s->timer, RENEW_MS);
+    coord_again(k->c, &s->fence, gone < CONSUL_LOCK_DELAY_MS ? CONSUL_LOCK_DELAY_MS - gone : 0);
+    coord_again(k->c, &s->timer, RENEW_MS);
     consul_lock_ready(k);
 }
 
@@ -111,7 +111,7 @@ static void on_renewed(const struct http_reply *r, void *arg)
             s->ended_ms = clock_mono_ms();
         consul_stop(k, &s->fence);
         consul_lock_lost(k, "its session has ended");
-        consul_again(k, &s->timer, 0);
+        coord_again(k->c, &s->timer, 0);
     } else {
         failed(k, "renew", r);
     }
@@ -150,7 +150,7 @@ static void step(struct consul *k)
     else if (k->self.registered && since >= CONSUL_LOCK_DELAY_MS)
         make(k);
     else
-        consul_again(k, &s->timer, k->self.registered ? CONSUL_LOCK_DELAY_MS - since : RENEW_MS);
+        coord_again(k->c, &s->timer, k->self.registered ? CONSUL_LOCK_DELAY_MS - since : RENEW_MS);
 }
 
 static void on_timer(struct ev_loop *loop, struct ev_timer *w, int events)

@@ -49,7 +49,7 @@ static void settle(struct consul_watch *w)
         if (!coord_list_find(&w->answer, &w->shown.v[i]))
             coord_list_add(&shown, &w->shown.v[i]);
     if (is_trouble && shown.n > w->answer.n)
-        consul_again(w->k, &w->grace, until - now);
+        coord_again(w->k->c, &w->grace, until - now);
     coord_list_done(&w->shown);
     w->shown = shown;
     show(w->k);
@@ -71,7 +71,7 @@ static void failed(struct consul_watch *w, const struct http_reply *r)
     snprintf(what, sizeof(what), "tell the %s%s%s", w->role == COORD_EDGE ? "edges" : "workers",
              w->datacenter[0] ? " of datacenter " : "", w->datacenter);
     w->index = 0;
-    consul_again(w->k, &w->timer, consul_lane_bad(w->k, &w->lane, r, what));
+    coord_again(w->k->c, &w->timer, consul_lane_bad(w->k, &w->lane, r, what));
 }
 
 static void accept(struct consul_watch *w, struct coord_list *live, const char *header)
@@ -85,7 +85,7 @@ static void accept(struct consul_watch *w, struct coord_list *live, const char *
     coord_list_done(&w->answer);
     w->answer = *live;
     settle(w);
-    consul_again(w->k, &w->timer, consul_pause_ms(w->answer.n, index));
+    coord_again(w->k->c, &w->timer, consul_pause_ms(w->answer.n, index));
 }
 
 bool consul_watch_is_blind(const struct consul *k)
@@ -213,22 +213,16 @@ static void hurry(struct consul_watch *w)
     w->call = NULL;
     w->index = 0;
     proc_random(&random, sizeof(random));
-    consul_again(w->k, &w->timer, random % HURRY_MS);
+    coord_again(w->k->c, &w->timer, random % HURRY_MS);
 }
 
-void consul_watch_hurry(struct consul *k)
+void consul_watch_hurry(struct consul *k, bool all)
 {
     for (size_t i = 0; i < k->watch_count; i++)
-        hurry(&k->watches[i]);
+        if (all || k->watches[i].index)
+            hurry(&k->watches[i]);
     consul_kv_hurry(k);
     consul_lock_hurry(k);
-}
-
-void consul_watch_doubt(struct consul *k)
-{
-    for (size_t i = 0; i < k->watch_count; i++)
-        if (k->watches[i].index)
-            hurry(&k->watches[i]);
 }
 
 void consul_watch_start(struct consul *k)

@@ -129,6 +129,8 @@ void coord_seen(struct coord *c, struct coord_list *seen);
 void coord_lost(struct coord *c, const struct coord_lane *lane, const char *why);
 void coord_back(struct coord *c);
 void coord_left(struct coord *c);
+/* Starts t anew: it goes off once, so much from now. */
+void coord_again(struct coord *c, struct ev_timer *t, uint64_t ms);
 /* This node; only its load ever changes, which the backend is told of. */
 const struct coord_member *coord_self(const struct coord *c);
 

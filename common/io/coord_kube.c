@@ -27,6 +27,8 @@
 #define BACKOFF_BASE_MS 200
 #define BACKOFF_CAP_MS  2000
 #define PAUSE_MS        1000 /* between two lists, or watches, at least */
+#define CALM_MS         500
+#define CALM_TICKS      3    /* of an answered watch that is well: for over a second */
 #define SETTLE_MS       2000 /* one deleted by hand is made anew after the controller's second */
 
 struct kube {
@@ -37,6 +39,7 @@ struct kube {
     struct kube_slices slices;
     struct buf base, space, line; /* line: of the watch, not yet whole */
     uint64_t asked_ms;
+    int calm_ticks;
     /* Two, for a right to list alone would else look like a service that comes and goes. A watch
      * that broke off is no failure of either: the list that follows is, or isn't; but what is down
      * stays so until a watch lasts. */
@@ -84,17 +87,9 @@ static uint64_t random_below(uint64_t n)
     return random % n;
 }
 
-static void start_timer(struct kube *k, struct ev_timer *t, uint64_t ms)
-{
-    ev_timer_stop(k->c->loop, t);
-    ev_now_update(k->c->loop);
-    ev_timer_set(t, (double)ms / 1000, 0.);
-    ev_timer_start(k->c->loop, t);
-}
-
 static void again(struct kube *k, uint64_t ms)
 {
-    start_timer(k, &k->timer, ms);
+    coord_again(k->c, &k->timer, ms);
 }
 
 /* A pause with some chance in it, longer if what was asked came to its end at once. */
@@ -126,8 +121,10 @@ static void on_calm(struct ev_loop *loop, struct ev_timer *t, int events)
     struct kube *k = container_of(t, struct kube, calm);
 
     (void)loop, (void)events;
-    if (http_call_status(k->call) == 200)
+    if (http_call_status(k->call) == 200 && ++k->calm_ticks == CALM_TICKS)
         up(k, &k->watches);
+    else
+        coord_again(k->c, &k->calm, CALM_MS);
 }
 
 static void bad(struct kube *k, struct coord_lane *l, int kind, const char *why)
@@ -210,7 +207,7 @@ static bool on_line(struct kube *k, struct slice line, bool *changed)
         *changed = true;
         return true;
     case KUBE_EVENT_DELETED:
-        start_timer(k, &k->settle, SETTLE_MS);
+        coord_again(k->c, &k->settle, SETTLE_MS);
         if (kube_slices_left(&k->slices))
             return true;
         snprintf(k->said, sizeof(k->said), "no EndpointSlice is left");
@@ -265,6 +262,7 @@ static bool on_part(struct slice bytes, void *arg)
 static void on_watch_end(const struct http_reply *r, void *arg)
 {
     struct kube *k = arg;
+    bool lasted = clock_mono_ms() - k->asked_ms >= PAUSE_MS;
     char why[COORD_WHY_MAX];
 
     k->call = NULL;
@@ -275,12 +273,15 @@ static void on_watch_end(const struct http_reply *r, void *arg)
     } else if (k->wrong) {
         snprintf(why, sizeof(why), "the API server ended the watch (%s)", k->said);
         bad(k, &k->watches, k->wrong, why);
-    } else if (r->err && !k->watches.down) { /* is it away? A list will say */
+    } else if (!k->watches.down && (r->err || (r->status == 200 && !lasted))) {
+        /* is it away? A list will say */
         COORD_COUNT(k->c, answers_bad, 1);
         k->slices.version[0] = '\0';
         again_soon(k);
     } else if (r->status != 200) {
         refused(k, &k->watches, r);
+    } else if (!lasted) {
+        bad(k, &k->watches, -ESTALE, "the API server ends each watch at once: is it a proxy?");
     } else {
         good(k, &k->watches);
         again_soon(k);
@@ -323,7 +324,7 @@ static void ask(struct kube *k)
 
     k->asked_ms = clock_mono_ms();
     k->is_expired = false;
-    k->wrong = 0;
+    k->wrong = k->calm_ticks = 0;
     buf_clear(&k->line);
     if (add_token(k, &token)) {
         const char *const headers[] = {"Accept: application/json", token.p, NULL};
@@ -339,7 +340,7 @@ static void ask(struct kube *k)
                                    .part = watches ? on_part : NULL},
             watches ? on_watch_end : on_list, k);
         if (watches)
-            start_timer(k, &k->calm, PAUSE_MS);
+            coord_again(k->c, &k->calm, CALM_MS);
     }
     buf_done(&url);
     conf_wipe(&token);

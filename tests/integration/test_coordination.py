@@ -180,8 +180,8 @@ def test_an_agent_that_forgot_a_node_is_told_again(edges, fake_log, consul):
     agent.call("PUT", f"/v1/agent/service/deregister/{EDGE}:b")
     agent.wait_service(EDGE, "b", timeout=2)
     b.wait_metric("fanfare_coordination_members", 2)
-    assert not b.events("coordination_lost") and len(b.events("coordination_registered")) == 2
-    assert b.metrics().total("fanfare_coordination_requests_total", result="failed") == 1
+    b.wait_for(lambda: len(b.events("coordination_registered")) == 2, "it registers again", 10)
+    assert not b.events("coordination_lost")
 
 
 def test_an_agent_that_forgets_a_node_each_time_is_none(edges, fake_log, consul):
@@ -195,7 +195,7 @@ def test_an_agent_that_forgets_a_node_each_time_is_none(edges, fake_log, consul)
         return lost_for(b, "(404:")
 
     said = b.wait_for(forget, "b says so", 15)
-    assert "consul_url must lead to one agent" in said[0]["why"] and members(b) == 2
+    assert "always lead to the same agent" in said[0]["why"] and members(b) == 2
     b.wait_event("coordination_back")
     agent.wait_service(EDGE, "b")
     a.wait_metric("fanfare_coordination_members", 2)

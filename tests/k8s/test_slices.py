@@ -138,11 +138,15 @@ def test_a_right_that_comes_later(api, edge_of):
     api.forbid()
     api.allow("list")
     edge = edge_of(api)
-    assert "(403:" in edge.wait_event("coordination_lost")["why"]
+
+    def lost_watch():
+        return [e for e in edge.events("coordination_lost") if "cannot watch" in e["why"]]
+
+    edge.wait_for(lost_watch, "it may not watch", 10)
     wait_states(edge, **{"edge-b": "ready"})
     api.forbid()
     api.allow()
-    edge.wait_event("coordination_back")
+    edge.wait_for(lambda: not lost(edge), "it is well", 10)
 
 
 def test_a_token_is_read_again(api, edge_of, tmp_path):
